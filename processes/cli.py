@@ -1,0 +1,322 @@
+"""The command line: parse, load the config, hand over. `corelane --help` is enough to use it.
+
+The rule: nothing is decided here. A command loads what it needs when it runs, so `--help` is quick; a failure that is
+understood ends as one sentence on stderr and its exit code, never as a traceback. `main` is the console script, and the
+supervisor starts its children by `python -m processes.cli`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from processes import placement
+from processes.config import Config, config_path, load_config
+from processes.exit_codes import ExitCode, Failure, explain
+
+if TYPE_CHECKING:
+    from processes.app_service import AppService
+
+app = typer.Typer(
+    name="corelane",
+    help="Shared-memory, low-latency crypto trading on one Linux host.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+shm_app = typer.Typer(help="Make, list and remove the shared-memory segments of an instance.", no_args_is_help=True)
+config_app = typer.Typer(help="Check a config, show it as it was understood, print an example.", no_args_is_help=True)
+kill_app = typer.Typer(help="Stop every engine of the instance from sending orders. Cancels always pass.")
+app.add_typer(shm_app, name="shm")
+app.add_typer(config_app, name="config")
+app.add_typer(kill_app, name="kill-switch", no_args_is_help=True)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", help="The TOML file. Default: $CORELANE_CONFIG, else ./corelane.toml.", metavar="FILE"
+    ),
+]
+VenueArgument = Annotated[str, typer.Argument(help="Venue as in the config, like binance.", metavar="VENUE")]
+
+
+def _load(file: Path | None) -> Config:
+    return load_config(config_path(file))
+
+
+# --- processes ------------------------------------------------------------------------------------------------------
+def _run_process(role: str, file: Path | None, venue: str | None = None) -> None:
+    """One process of the set, in this very process, until SIGTERM."""
+    if not placement.die_with_parent():
+        raise Failure("the supervisor that started this process is gone", ExitCode.PROCESS_FAILED)
+    config = _load(file)
+    if venue is not None:
+        known = config.simulators if role == "simulator" else config.venues
+        if venue not in known:
+            raise Failure(
+                f"no {role} for {venue!r} in {config.path}; expected one of {', '.join(known)}", ExitCode.CONFIG
+            )
+
+    from processes.app_service import AppService
+
+    service = AppService(role if venue is None else f"{role}.{venue}", config)
+    raise typer.Exit(service.live(lambda: _main_of(role, service, venue)))
+
+
+def _main_of(role: str, service: AppService, venue: str | None) -> int:
+    main = importlib.import_module(f"processes.{role}").run
+    return int(main(service) if venue is None else main(service, venue))
+
+
+@app.command("market-server")
+def market_server(venue: VenueArgument, config: ConfigOption = None) -> None:
+    """Public market data of one venue into its market ring and book rows."""
+    _run_process("market_server", config, venue)
+
+
+@app.command("trading-engine")
+def trading_engine(venue: VenueArgument, config: ConfigOption = None) -> None:
+    """Orders of one venue: request ring to the wire, order events back."""
+    _run_process("trading_engine", config, venue)
+
+
+@app.command("position-server")
+def position_server(venue: VenueArgument, config: ConfigOption = None) -> None:
+    """Positions and balances of one venue into their tables."""
+    _run_process("position_server", config, venue)
+
+
+@app.command()
+def trader(config: ConfigOption = None) -> None:
+    """All strategies, in one plain loop."""
+    _run_process("trader", config)
+
+
+@app.command()
+def simulator(venue: VenueArgument, config: ConfigOption = None) -> None:
+    """The venue itself, on a loopback port, speaking its real protocol."""
+    _run_process("simulator", config, venue)
+
+
+# --- the set --------------------------------------------------------------------------------------------------------
+@app.command()
+def up(config: ConfigOption = None) -> None:
+    """Start the whole set in order and keep it up, in the foreground. Ctrl-C, SIGTERM or `corelane down` end it."""
+    from processes import supervisor
+
+    raise typer.Exit(supervisor.up(_load(config)))
+
+
+@app.command()
+def down(config: ConfigOption = None) -> None:
+    """End the set that `corelane up` started, and wait until it is gone."""
+    from processes import supervisor
+
+    raise typer.Exit(supervisor.down(_load(config)))
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float, typer.Option(min=1.0, max=86_400.0, help="How long to trade.")] = 60.0,
+    recording: Annotated[
+        list[str] | None,
+        typer.Option(help="Play recorded frames instead of the generator: FILE or VENUE=FILE.", metavar="FILE"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the generated market flow; the same seed repeats it.")] = 1,
+    speed: Annotated[float, typer.Option(min=0.01, max=1000.0, help="Of a recording; 2 plays it twice as fast.")] = 1.0,
+    report: Annotated[Path | None, typer.Option(help="Write the report here as JSON too.", metavar="FILE.json")] = None,
+    screen: Annotated[
+        bool, typer.Option("--screen/--no-screen", help="The live screen (a terminal is needed).")
+    ] = True,
+    symbols: Annotated[str, typer.Option(help="Comma-separated symbols to trade.")] = "BTCUSDT",
+) -> None:
+    """Trade against the embedded simulator for a while, then compare our books with the venue's to the last digit.
+
+    Needs no config, account or network. Exit code 0: everything agrees and nothing was left behind; 1: it does not.
+    """
+    from processes import demo as demonstration
+
+    options = demonstration.DemoOptions(
+        seconds=seconds,
+        recordings=tuple(recording or ()),
+        seed=seed,
+        speed=speed,
+        report=report,
+        screen=screen,
+        symbols=tuple(part for part in symbols.split(",") if part),
+    )
+    raise typer.Exit(demonstration.run(options))
+
+
+# --- control --------------------------------------------------------------------------------------------------------
+@app.command()
+def ctl(
+    process: Annotated[str, typer.Argument(help='A process, like trader or trading_engine.binance, or "all".')],
+    command: Annotated[str, typer.Argument(help='What it shall do; "commands" lists what it knows.')],
+    arguments: Annotated[list[str] | None, typer.Argument(help="key=value, read as JSON where it is JSON.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answers as one JSON object.")] = False,
+    timeout: Annotated[float, typer.Option(min=0.1, max=60.0, help="Seconds to wait for each answer.")] = 2.0,
+    config: ConfigOption = None,
+) -> None:
+    """Send a command to one running process, or to all, and print the answers."""
+    from processes import control
+
+    run_dir = _load(config).instance.run_dir
+    given = dict(_key_value(text) for text in arguments or [])
+    names = control.running(run_dir) if process == "all" else [process]
+    if not names:
+        raise Failure(f"nothing is running: no control socket in {run_dir}", ExitCode.NO_ANSWER)
+    answers: dict[str, Any] = {}
+    failed: dict[str, str] = {}
+    for name in names:
+        try:
+            answers[name] = control.ask(run_dir, name, command, given, timeout)
+        except control.ControlError as error:
+            failed[name] = str(error)
+    if as_json:
+        typer.echo(json.dumps({"answers": answers, "errors": failed}))
+    else:
+        for name, answer in answers.items():
+            typer.echo(f"{name}: " + ", ".join(f"{key}={value}" for key, value in answer.items()))
+        for sentence in failed.values():
+            typer.echo(f"corelane: {sentence}", err=True)
+    raise typer.Exit(ExitCode.NO_ANSWER if failed else ExitCode.OK)
+
+
+def _key_value(text: str) -> tuple[str, Any]:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise Failure(f"argument {text!r}: expected key=value", ExitCode.CONFIG)
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+@kill_app.command("on")
+def kill_switch_on(config: ConfigOption = None) -> None:
+    """Engines send no more orders from now on, also after a restart or a reboot, until it is turned off."""
+    _set_kill_switch(config, on=True)
+
+
+@kill_app.command("off")
+def kill_switch_off(config: ConfigOption = None) -> None:
+    """Let engines send orders again."""
+    _set_kill_switch(config, on=False)
+
+
+@kill_app.command("status")
+def kill_switch_status(config: ConfigOption = None) -> None:
+    """Whether it is on, and which engines obeyed. Exit code 1 where it is on."""
+    from processes import kill_switch, shm_admin
+
+    instance = shm_admin.instance_of(_load(config))
+    generation = kill_switch.of_instance(instance).generation()
+    _print_kill_switch(generation, kill_switch.echoes(instance))
+    raise typer.Exit(ExitCode.DIFFERENCE if kill_switch.is_on(generation) else ExitCode.OK)
+
+
+def _set_kill_switch(config: Path | None, *, on: bool) -> None:
+    from processes import kill_switch, shm_admin
+
+    instance = shm_admin.instance_of(_load(config))
+    generation = kill_switch.of_instance(instance).set(on)
+    echoes = kill_switch.wait_for_echoes(instance, generation, timeout_s=2.0)
+    _print_kill_switch(generation, echoes)
+    late = [name for name, echo in echoes.items() if echo < generation]
+    if late:
+        raise Failure(f"{', '.join(late)} did not confirm within 2 s", ExitCode.NO_ANSWER)
+
+
+def _print_kill_switch(generation: int, echoes: dict[str, int]) -> None:
+    from processes import kill_switch
+
+    typer.echo(f"kill switch {'ON' if kill_switch.is_on(generation) else 'off'} (generation {generation})")
+    for name, echo in echoes.items():
+        typer.echo(f"  {name}: {'obeys' if echo >= generation else f'has not confirmed, is at generation {echo}'}")
+    if not echoes:
+        typer.echo("  no engine runs")
+
+
+# --- shared memory --------------------------------------------------------------------------------------------------
+@shm_app.command("create")
+def shm_create(config: ConfigOption = None) -> None:
+    """Make every segment the config needs. What exists in the same shape stays as it is."""
+    from processes import shm_admin
+
+    names = shm_admin.create(_load(config))
+    typer.echo(f"{len(names)} segments ready")
+
+
+@shm_app.command("ls")
+def shm_list(config: ConfigOption = None) -> None:
+    """Each segment with its size, writer, cursor and what its consumer has not taken yet."""
+    from processes import shm_admin
+
+    lines = shm_admin.listing(shm_admin.instance_of(_load(config)))
+    typer.echo(f"{'segment':<44} {'kind':<15} {'bytes':>12} {'capacity':>9} {'writer':>8} {'cursor':>14} {'lag':>6}")
+    for line in lines:
+        lag = "-" if line.lag is None else str(line.lag)
+        typer.echo(
+            f"{line.name:<44} {line.kind:<15} {line.bytes:>12,} {line.capacity:>9,} {line.writer_pid or '-':>8} "
+            f"{line.cursor:>14,} {lag:>6}" + (f"  {line.problem}" if line.problem else "")
+        )
+
+
+@shm_app.command("rm")
+def shm_remove(
+    config: ConfigOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Also while processes of the instance run.")] = False,
+) -> None:
+    """Remove every segment of the instance. Ids, epochs and journals in the state directory stay."""
+    from processes import shm_admin
+
+    typer.echo(f"{len(shm_admin.remove(_load(config), force=force))} segments removed")
+
+
+# --- config ---------------------------------------------------------------------------------------------------------
+@config_app.command("check")
+def config_check(config: ConfigOption = None) -> None:
+    """Read the whole file and report every mistake in it."""
+    loaded = _load(config)
+    typer.echo(f"{loaded.path}: good; {len(loaded.processes())} processes, {len(loaded.strategies)} strategies")
+
+
+@config_app.command("show")
+def config_show(config: ConfigOption = None) -> None:
+    """The config as it was understood, defaults and paths filled in, as JSON."""
+    import msgspec
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(_load(config)), indent=2).decode())
+
+
+@config_app.command("example")
+def config_example() -> None:
+    """Print a config with every key, ready to be edited."""
+    from processes.config_example import EXAMPLE
+
+    typer.echo(EXAMPLE, nl=False)
+
+
+# --- entry ----------------------------------------------------------------------------------------------------------
+def main() -> None:
+    """Run the command line. A known failure is one sentence on stderr and its exit code."""
+    try:
+        app()
+    except Exception as error:
+        known = explain(error)
+        if known is None:
+            raise
+        sentence, code = known
+        typer.echo(f"corelane: {sentence}", err=True)
+        sys.exit(int(code))
+
+
+if __name__ == "__main__":
+    main()
