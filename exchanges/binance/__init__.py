@@ -1,0 +1,1 @@
+"""Binance USDⓈ-M futures ("fapi"). One module per idea, the same names as in the other venues' packages."""

@@ -1,0 +1,100 @@
+"""What a public market data message says, free of any venue's field names.
+
+The rule: prices and quantities are int64 mantissas in the scales of the instrument row; times are the venue's UTC in
+ns; nothing here knows where it came from. Events of the order book carry the update ids its sequencer needs.
+
+Who makes them: each venue's MarketCodec, and the compiled scanners in tests. Who takes them: sequencers and
+instrument feeds.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from shm.layout import Side
+
+Levels = list[tuple[int, int]]
+"""(price, quantity) mantissas; in a delta the quantity is absolute and 0 removes the level."""
+
+
+class BookSnapshot(msgspec.Struct, frozen=True):
+    """The whole book, best first, as of `update_id`."""
+
+    symbol: str
+    update_id: int
+    exchange_time_ns: int
+    bids: Levels
+    asks: Levels
+
+
+class BookDelta(msgspec.Struct, frozen=True):
+    """Changes of (previous_update_id, last_update_id]; what the ids promise is the venue's rule."""
+
+    symbol: str
+    first_update_id: int
+    last_update_id: int
+    previous_update_id: int
+    exchange_time_ns: int
+    bids: Levels
+    asks: Levels
+
+
+class BestQuote(msgspec.Struct, frozen=True):
+    """Best bid and ask. A side with quantity 0 is empty."""
+
+    symbol: str
+    update_id: int
+    exchange_time_ns: int
+    bid_price: int
+    bid_quantity: int
+    ask_price: int
+    ask_quantity: int
+
+
+class PublicTrade(msgspec.Struct, frozen=True):
+    """A trade, or `trade_count` of them that the venue merged into one (aggregated)."""
+
+    symbol: str
+    trade_id: int
+    exchange_time_ns: int
+    price: int
+    quantity: int
+    aggressor_side: Side
+    aggregated: bool = False
+    trade_count: int = 1
+
+
+class MarkPrice(msgspec.Struct, frozen=True):
+    """Mark price exactly (MONEY_SCALE); index and funding as floats, NaN where the venue sent none."""
+
+    symbol: str
+    exchange_time_ns: int
+    mark_price: int
+    index_price: float
+    funding_rate: float
+    next_funding_time_ns: int
+
+
+class ControlReply(msgspec.Struct, frozen=True):
+    """The venue's answer to something we sent on a public stream; `error` is empty where it agreed."""
+
+    request_id: int | None
+    error: str = ""
+
+
+class Ignored(msgspec.Struct, frozen=True):
+    """A well-formed message that is not for us."""
+
+    kind: str
+
+
+MarketEvent = BookDelta | BestQuote | PublicTrade | MarkPrice | ControlReply | Ignored
+
+
+class MalformedFrame(Exception):
+    """The venue sent what its protocol does not allow. `kind` is one of few texts, for counting and logging once."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+        self.detail = detail
