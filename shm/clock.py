@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import clock_gettime_ns, CLOCK_REALTIME, monotonic_ns
+from time import CLOCK_REALTIME, clock_gettime_ns, monotonic_ns
 
 __all__ = ["monotonic_ns", "realtime_offset_ns"]
 

@@ -17,6 +17,12 @@ _C_TYPES = {
 }  # fmt: skip
 
 
+_PLAIN_CONSTANTS = (
+    "COUNTER_LIMIT", "HISTOGRAM_LIMIT", "COUNTER_NAME_SIZE", "HISTOGRAM_SUB_BITS", "HISTOGRAM_TOP_BIT",
+    "HISTOGRAM_BUCKETS", "HISTOGRAM_SIZE", "COUNTERS_STRIDE", "WORD_COUNT",
+)  # fmt: skip
+
+
 def _load_layout(folder: Path) -> ModuleType:
     """layout.py by its path: at build time the package itself may not be importable yet."""
     spec = importlib.util.spec_from_file_location("corelane_layout", folder / "layout.py")
@@ -49,6 +55,7 @@ def write_generated(folder: Path) -> None:
         f"#define CL_BOOK_TOP_DEPTH {layout.BOOK_TOP_DEPTH}",
         f"#define CL_BOOK_TABLE_DEPTH {layout.BOOK_TABLE_DEPTH}",
         f"#define CL_CANCEL_RESERVE_SHIFT {layout.CANCEL_RESERVE_SHIFT}",
+        *(f"#define CL_{name} {getattr(layout, name)}" for name in _PLAIN_CONSTANTS),
         f"#define CL_LAYOUT_HASH {layout.LAYOUT_HASH}ULL",
         f"#define CL_BUSY_BIT {layout.BUSY_BIT}ULL",
     ]
@@ -64,6 +71,7 @@ def write_generated(folder: Path) -> None:
         "        CL_BOOK_TOP_DEPTH",
         "        CL_BOOK_TABLE_DEPTH",
         "        CL_CANCEL_RESERVE_SHIFT",
+        *(f"        CL_{name}" for name in _PLAIN_CONSTANTS),
         "    const uint64_t CL_LAYOUT_HASH",
         "    const uint64_t CL_BUSY_BIT",
         "    const uint16_t CL_RECORD_SIZES[64]",

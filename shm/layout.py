@@ -588,6 +588,28 @@ JOURNAL_KINDS: Final = (RecordKind.ORDER_REQUEST, RecordKind.ORDER_EVENT, Record
 LOG_RING_KINDS: Final = (RecordKind.LOG,)
 
 
+# --- counters -------------------------------------------------------------------------------------------------------
+#
+#   payload of a counters segment (one "row" of COUNTERS_STRIDE bytes)
+#   +-------------------------------------------------+
+#   | counter names   COUNTER_LIMIT x NAME_SIZE       |  written once by the process, at start
+#   | histogram names HISTOGRAM_LIMIT x NAME_SIZE     |
+#   | counters        COUNTER_LIMIT x uint64          |  one store each
+#   | histograms      HISTOGRAM_LIMIT x HISTOGRAM_SIZE|  count, sum, minimum, maximum, buckets[]
+#   +-------------------------------------------------+
+# Buckets are log-linear: values below 2**(SUB_BITS+1) exactly, above that 2**SUB_BITS buckets an octave, so the middle
+# of a bucket is within 0.8 % of every value in it. The last octave ends at 2**37 ns = 137 s.
+COUNTER_LIMIT: Final = 64
+HISTOGRAM_LIMIT: Final = 24
+COUNTER_NAME_SIZE: Final = 48
+HISTOGRAM_SUB_BITS: Final = 6
+HISTOGRAM_TOP_BIT: Final = 36
+HISTOGRAM_BUCKETS: Final = (HISTOGRAM_TOP_BIT - HISTOGRAM_SUB_BITS + 2) << HISTOGRAM_SUB_BITS
+HISTOGRAM_SIZE: Final = 8 * (4 + HISTOGRAM_BUCKETS)
+COUNTERS_STRIDE: Final = (
+    (COUNTER_LIMIT + HISTOGRAM_LIMIT) * COUNTER_NAME_SIZE + 8 * COUNTER_LIMIT + HISTOGRAM_LIMIT * HISTOGRAM_SIZE
+)
+
 # --- client order ids -----------------------------------------------------------------------------------------------
 #
 #   bit 63  62..56    55..48    47..32        31..0
@@ -631,7 +653,7 @@ def epoch_of(order_id: int) -> int:
 def _layout_hash() -> int:
     """64 bits over every dtype and code, so that two builds that disagree refuse each other at attach."""
     digest = hashlib.sha256()
-    digest.update(repr((LAYOUT_VERSION, HEADER_SIZE, SLOT_HEADER_SIZE, WORD_COUNT)).encode())
+    digest.update(repr((LAYOUT_VERSION, HEADER_SIZE, SLOT_HEADER_SIZE, WORD_COUNT, COUNTERS_STRIDE)).encode())
     digest.update(repr(SEGMENT_HEADER.fields).encode())
     for kind, dtype in RECORD_DTYPES.items():
         digest.update(f"{int(kind)}:{dtype.descr}".encode())

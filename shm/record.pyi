@@ -4,7 +4,7 @@ import numpy as np
 
 class Record:
     dtype: ClassVar[np.dtype[np.void]]
-    code: ClassVar[int]
+    record_code: ClassVar[int]
     sequence: int
     kind: int
     size: int

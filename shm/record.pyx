@@ -21,7 +21,7 @@ cdef class Record:
     def __cinit__(self):
         cls = type(self)
         self.nbytes = cls.dtype.itemsize
-        self.kind_code = cls.code
+        self.kind_code = cls.record_code
         self.data = <uint8_t*> PyMem_Calloc(1, self.nbytes)
         if self.data == NULL:
             raise MemoryError
@@ -229,7 +229,7 @@ cdef dict _SCALARS = {
 
 def make_record_class(str name, int code, dtype):
     """The record class of one dtype: a subclass of Record with a C descriptor for every field."""
-    namespace = {"__slots__": (), "__module__": "shm.records", "dtype": dtype, "code": code, "__doc__": f"Record {name} of layout.py."}
+    namespace = {"__slots__": (), "__module__": "shm.records", "dtype": dtype, "record_code": code, "__doc__": f"Record {name} of layout.py."}
     for field in dtype.names:
         kind, offset = dtype.fields[field][:2]
         if kind.shape:

@@ -5,7 +5,7 @@ from shm.records cimport SegmentHeader
 
 cdef class _Mapped:
     cdef readonly object segment
-    cdef Py_buffer _view
+    cdef object _buffer             # keeps the mapping alive
     cdef SegmentHeader* header
     cdef uint8_t* slots_start
     cdef uint64_t mask

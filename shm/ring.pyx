@@ -36,7 +36,6 @@ wake-up is missed, stands in doorbell.py.
 
 import os
 
-from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -46,8 +45,10 @@ from shm.layout import RECORD_DTYPES, SLOT_HEADER_SIZE, SegmentKind
 from shm.records import RECORD_CLASSES
 from shm.segment import SegmentError
 
+from shm.mapped cimport address_of
 from shm.atomics cimport (
-    cl_copy_in, cl_copy_out, cl_fence_acquire, cl_fence_full, cl_fence_release, cl_fetch_and, cl_load_acquire,
+    cl_copy_in, cl_copy_out, cl_fence_acquire, cl_fence_full, cl_fence_release, cl_fetch_and, cl_fetch_or,
+    cl_load_acquire,
     cl_load_relaxed, cl_monotonic_ns, cl_store_relaxed, cl_store_release,
 )
 from shm.record cimport Record
@@ -61,10 +62,11 @@ cdef class _Mapped:
     """The pointers into a segment. Holds its buffer, so the mapping outlives every ring made from it."""
 
     def __cinit__(self, segment, *args, **kwargs):
-        PyObject_GetBuffer(segment.buffer, &self._view, PyBUF_WRITABLE)
+        self._buffer = memoryview(segment.buffer)
+        cdef uint8_t* start = address_of(self._buffer)
         self.segment = segment
-        self.header = <SegmentHeader*> self._view.buf
-        self.slots_start = <uint8_t*> self._view.buf + CL_HEADER_SIZE
+        self.header = <SegmentHeader*> start
+        self.slots_start = start + CL_HEADER_SIZE
         self.capacity = self.header.capacity
         self.stride = self.header.stride
         self.mask = self.capacity - 1
@@ -72,10 +74,6 @@ cdef class _Mapped:
             raise SegmentError(f"segment {segment.name} is a {segment.kind.name}, not a ring")
         if self.capacity == 0 or self.capacity & self.mask or self.stride % 64:
             raise SegmentError(f"segment {segment.name}: {self.capacity} slots of {self.stride} bytes are not a ring")
-
-    def __dealloc__(self):
-        if self._view.obj is not None:
-            PyBuffer_Release(&self._view)
 
     cdef uint8_t* slot(self, uint64_t sequence) noexcept nogil:
         return self.slots_start + ((sequence - 1) & self.mask) * self.stride
@@ -297,9 +295,12 @@ cdef class RingReader(_Mapped):
         cdef uint64_t cursor = cl_load_acquire(&self.header.cursor)
         return cursor + 1 - self.next_sequence if cursor >= self.next_sequence else 0
 
-    @property
-    def armed_address(self):
-        return <uint64_t> &self.header.armed
+    def arm(self, uint64_t bit):
+        """Ask to be rung at the next publish: this doorbell's bit into the header. A full fence; see doorbell.py."""
+        cl_fetch_or(&self.header.armed, bit)
+
+    def disarm(self, uint64_t bit):
+        cl_fetch_and(&self.header.armed, ~bit)
 
     def has_next(self):
         """True where poll() would return a record or report a lap, without consuming it."""

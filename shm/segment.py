@@ -110,7 +110,7 @@ class Segment:
             if status.st_size < HEADER_SIZE:
                 raise SegmentError(f"segment {name} has {status.st_size:,} bytes, a header alone has {HEADER_SIZE:,}")
             header = np.frombuffer(os.pread(shared.fd, HEADER_SIZE, 0), dtype=SEGMENT_HEADER)[0]
-            _check_header(name, header, status.st_size, kind)
+            check_header(name, header, status.st_size, kind)
             mapping = mmap.mmap(shared.fd, status.st_size, mmap.MAP_SHARED | mmap.MAP_POPULATE)
         except OSError as error:
             raise SegmentError(f"segment {name} cannot be mapped: {error}") from None
@@ -179,9 +179,12 @@ class Segment:
         self.locked = _LIBC.mlock(ctypes.c_void_p(address), ctypes.c_size_t(len(self._mapping))) == 0
 
 
-def _check_header(name: str, header: np.void, size: int, kind: SegmentKind | None) -> None:
+def check_header(name: str, header: np.void, size: int, kind: SegmentKind | None) -> None:
+    """Raise SegmentError where `header` does not describe a segment of this build with `size` bytes."""
     if int(header["magic"]) != MAGIC:
-        raise SegmentError(f"segment {name} is not corelane's: it begins with {int(header['magic']):#x}, not {MAGIC:#x}")
+        raise SegmentError(
+            f"segment {name} is not corelane's: it begins with {int(header['magic']):#x}, not {MAGIC:#x}"
+        )
     if int(header["layout_version"]) != LAYOUT_VERSION or int(header["layout_hash"]) != LAYOUT_HASH:
         raise SegmentError(
             f"segment {name} has layout {int(header['layout_version'])}/{int(header['layout_hash']):016x}, this build "

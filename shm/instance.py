@@ -1,0 +1,227 @@
+"""Everything of one instance by name: its segments, ids, folders. Several instances live side by side on one host.
+
+`corelane shm create` calls `create`; every other process makes an Instance from the same configuration and attaches.
+
+    /dev/shm/corelane.<instance>.<segment>      rings, tables, words, counters
+    <run dir>/<process>.ctl, bells/<n>.bell     sockets and doorbells, gone with the set
+    <state dir>/instruments/<venue>.json        append-only symbol -> id table
+    <state dir>/processes.json                  append-only process -> row table (also the doorbell id)
+    <state dir>/locks, journal, …               what must survive a reboot
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from shm.layout import (
+    COUNTERS_STRIDE,
+    DOORBELLS,
+    EVENT_RING_KINDS,
+    MARKET_RING_KINDS,
+    REQUEST_RING_KINDS,
+    ROW_MASK,
+    WORD_COUNT,
+    RecordKind,
+    SegmentKind,
+    Venue,
+    instrument_id,
+    slot_stride,
+)
+from shm.segment import Segment, SegmentError
+
+VENUE_CODES: Final[dict[str, Venue]] = {"binance": Venue.BINANCE, "deribit": Venue.DERIBIT, "grvt": Venue.GRVT}
+INSTRUMENT_ROWS: Final = 1024
+"""Rows of a venue's tables. Growing them needs new segments, so room for every listed future of a venue is cheap."""
+BALANCE_ROWS: Final = 64
+
+
+@dataclass(frozen=True)
+class VenueSegments:
+    """What `create` needs to know of one venue: its instruments and the slots of its rings (powers of two)."""
+
+    symbols: list[str]
+    market_ring_slots: int = 1 << 14
+    request_ring_slots: int = 1 << 10
+    event_ring_slots: int = 1 << 14
+
+
+class InstrumentIds:
+    """The append-only symbol -> id table of one venue. Ids never move when the configuration changes."""
+
+    def __init__(self, venue: str, rows: dict[str, int]) -> None:
+        self.venue = venue
+        self._ids = {symbol: instrument_id(VENUE_CODES[venue], row) for symbol, row in rows.items()}
+        self._symbols = {identifier: symbol for symbol, identifier in self._ids.items()}
+
+    def id(self, symbol: str) -> int:
+        """Raises KeyError for a symbol that was never configured."""
+        return self._ids[symbol]
+
+    def symbol(self, identifier: int) -> str:
+        return self._symbols[identifier]
+
+    def row(self, symbol: str) -> int:
+        return self._ids[symbol] & ROW_MASK
+
+    @property
+    def symbols(self) -> list[str]:
+        return list(self._ids)
+
+
+@dataclass
+class Instance:
+    name: str
+    number: int
+    run_dir: Path
+    state_dir: Path
+    _attached: dict[str, Segment] = field(default_factory=dict, repr=False)
+
+    # --- names ------------------------------------------------------------------------------------------------------
+    def segment_name(self, logical: str) -> str:
+        return f"/corelane.{self.name}.{logical}"
+
+    @property
+    def bell_folder(self) -> Path:
+        return self.run_dir / "bells"
+
+    @property
+    def lock_folder(self) -> Path:
+        return self.state_dir / "locks"
+
+    def journal_path(self, venue: str) -> Path:
+        return self.state_dir / "journal" / venue
+
+    # --- making and removing ----------------------------------------------------------------------------------------
+    def specifications(
+        self, venues: dict[str, VenueSegments], processes: list[str]
+    ) -> dict[str, tuple[SegmentKind, int, int]]:
+        """{logical name: (kind, capacity, stride)} of every segment this configuration needs."""
+        result: dict[str, tuple[SegmentKind, int, int]] = {
+            "words": (SegmentKind.WORDS, WORD_COUNT, 8),
+            "status": (SegmentKind.TABLE, DOORBELLS, slot_stride(RecordKind.PROCESS_ROW)),
+        }
+        for venue, spec in venues.items():
+            for ring, kind, slots, kinds in (
+                ("market", SegmentKind.BROADCAST_RING, spec.market_ring_slots, MARKET_RING_KINDS),
+                ("requests", SegmentKind.LOSSLESS_RING, spec.request_ring_slots, REQUEST_RING_KINDS),
+                ("events", SegmentKind.LOSSLESS_RING, spec.event_ring_slots, EVENT_RING_KINDS),
+            ):
+                if slots < 8 or slots & (slots - 1):
+                    raise SegmentError(
+                        f"{venue}: a ring of {slots} slots was asked for, a power of two from 8 is expected"
+                    )
+                result[f"{venue}.{ring}"] = (kind, slots, slot_stride(*kinds))
+            for table, row_kind, rows in (
+                ("instruments", RecordKind.INSTRUMENT_ROW, INSTRUMENT_ROWS),
+                ("books", RecordKind.BOOK_ROW, INSTRUMENT_ROWS),
+                ("tickers", RecordKind.TICKER_ROW, INSTRUMENT_ROWS),
+                ("positions", RecordKind.POSITION_ROW, INSTRUMENT_ROWS),
+                ("balances", RecordKind.BALANCE_ROW, BALANCE_ROWS),
+            ):
+                result[f"{venue}.{table}"] = (SegmentKind.TABLE, rows, slot_stride(row_kind))
+        for process in processes:
+            result[f"counters.{process}"] = (SegmentKind.COUNTERS, 1, COUNTERS_STRIDE)
+        return result
+
+    def create(
+        self, venues: dict[str, VenueSegments], processes: list[str], mode: int = 0o600, group: int = -1
+    ) -> list[str]:
+        """Make every segment and id the configuration needs; what exists in the same shape stays as it is.
+
+        Returns the logical names. Raises SegmentError; what this call made is removed again then.
+        """
+        for folder in (self.run_dir, self.state_dir, self.bell_folder):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for venue, spec in venues.items():
+            _extend(self._instruments_path(venue), spec.symbols, INSTRUMENT_ROWS)
+        _extend(self._processes_path, processes, DOORBELLS)
+        specifications = self.specifications(venues, processes)
+        existed = set(Segment.names(self.segment_name("")))
+        made: list[str] = []
+        try:
+            for logical, (kind, capacity, stride) in specifications.items():
+                name = self.segment_name(logical)
+                Segment.create(name, kind, capacity, stride, mode, group).close()
+                made.append(name)
+        except SegmentError:
+            for name in made:
+                if name not in existed:
+                    Segment.remove(name)
+            raise
+        return list(specifications)
+
+    def remove(self) -> list[str]:
+        """Unlink every segment of this instance, also those of earlier configurations. Returns their names."""
+        return [name for name in Segment.names(self.segment_name("")) if Segment.remove(name)]
+
+    # --- attaching --------------------------------------------------------------------------------------------------
+    def segment(self, logical: str) -> Segment:
+        """Attach once and keep. Raises SegmentError."""
+        segment = self._attached.get(logical)
+        if segment is None:
+            segment = Segment.attach(self.segment_name(logical))
+            segment.bell_folder = str(self.bell_folder)
+            self._attached[logical] = segment
+        return segment
+
+    def close(self) -> None:
+        for segment in self._attached.values():
+            segment.close()
+        self._attached.clear()
+
+    # --- ids --------------------------------------------------------------------------------------------------------
+    def _instruments_path(self, venue: str) -> Path:
+        return self.state_dir / "instruments" / f"{venue}.json"
+
+    @property
+    def _processes_path(self) -> Path:
+        return self.state_dir / "processes.json"
+
+    def instruments(self, venue: str) -> InstrumentIds:
+        """Raises SegmentError where `create` never ran for this venue."""
+        return InstrumentIds(venue, _load(self._instruments_path(venue)))
+
+    def process_row(self, process: str) -> int:
+        """Row of the process in the status table, and its doorbell id."""
+        rows = _load(self._processes_path)
+        if process not in rows:
+            raise SegmentError(f"process {process} is not known to instance {self.name}; run `corelane shm create`")
+        return rows[process]
+
+    def processes(self) -> dict[str, int]:
+        """{process: row} of every process this instance ever had."""
+        return _load(self._processes_path)
+
+
+def _load(path: Path) -> dict[str, int]:
+    try:
+        rows = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise SegmentError(f"{path} does not exist; `corelane shm create` makes it") from None
+    except ValueError as error:
+        raise SegmentError(f"{path} is not the id table it should be: {error}") from None
+    return {str(name): int(row) for name, row in rows.items()}
+
+
+def _extend(path: Path, names: list[str], limit: int) -> None:
+    """Give every new name the next free number; existing ones keep theirs. Replaced atomically."""
+    rows = _load(path) if path.exists() else {}
+    missing = [name for name in names if name not in rows]
+    if not missing and path.exists():
+        return
+    for name in missing:
+        rows[name] = len(rows)
+    if len(rows) > limit:
+        raise SegmentError(f"{path} would hold {len(rows)} names, {limit} at most are possible")
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fd, temporary = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(fd, "w") as stream:
+        json.dump(rows, stream, indent=0)
+        stream.flush()
+        os.fsync(stream.fileno())
+    Path(temporary).replace(path)

@@ -1,0 +1,23 @@
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+from shm.record cimport Record
+from shm.records cimport SegmentHeader
+
+cdef class _MappedTable:
+    cdef readonly object segment
+    cdef object _buffer             # keeps the mapping alive
+    cdef SegmentHeader* header
+    cdef uint8_t* rows_start
+    cdef uint64_t stride
+    cdef readonly uint64_t capacity
+    cdef uint8_t* row_at(self, uint64_t row) except NULL
+
+cdef class TableWriter(_MappedTable):
+    cdef int64_t only_row
+    cdef void _void(self, uint8_t* start) noexcept
+    # For compiled producers: `record` is a packed struct of layout.py with kind and size set.
+    cdef int write_raw(self, uint64_t row, const void* record, uint64_t nbytes) except -1
+    cpdef write(self, uint64_t row, Record record)
+
+cdef class TableReader(_MappedTable):
+    cpdef bint read(self, uint64_t row, Record record) except -1
