@@ -1,0 +1,595 @@
+"""MiniOMS: what this trader knows about its orders, as a table.
+
+The theory
+----------
+An order is in one of the ten states of `shm.layout.OrderState`. Six are live (it may still trade), four are terminal.
+`TRANSITIONS` gives, for every (state, input) pair, what happens; there is no other code that changes a state. Inputs
+are our own wishes (ASK_*), the venue's words as the engine reports them, and two facts about the way there (ENGINE_LOST,
+ABSENT). The rules behind the table:
+
+1. *Only the venue's word ends an order.* A timeout, a lost engine, a recovery that does not mention it: UNKNOWN, never
+   CANCELED. REJECTED is also the word for "refused on this host, nothing was sent".
+2. *States in flight exist before the venue answers.* A cancel wish makes PENDING_CANCEL at once. When the answer is a
+   refusal, the order goes back to what it would be without that request (RESUME): PENDING_NEW if the venue never
+   confirmed it, PENDING_REPLACE if a replace is still unanswered, else OPEN or PARTIALLY_FILLED by its fills.
+3. *Fills are money, states are opinion.* A fill is applied whatever the state says, once per trade id; after a cancel
+   it is legal (it crossed), after a rejection it is illegal and applied all the same.
+4. *FILLED is an equality of integers*: the fills reach the total quantity, or the larger total of a replace in flight,
+   because the venue may have raised it before those fills.
+5. *Terminal is not closed.* CANCELED and EXPIRED carry the venue's cumulative quantity; the order is closed, and may
+   age out of memory, only when the fills that are here add up to it.
+6. *An illegal pair changes nothing*, is counted and logged, and makes the order doubted: the trader asks the venue
+   (QUERY). The answer to such a question is taken even where the table forbids it, and may revive an order that was
+   thought to be over: an order that lives at the venue and not in our books is the worst of all errors.
+
+Orders of an earlier trader of this instance ("adopted", found by a recovery) start as UNKNOWN and move by the same
+table. Orders without our id bits ("external") are tracked and reported, never touched.
+
+Called by the container for every OrderEvent of every venue and for every wish of a strategy. One thread. It does no I/O.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final, Protocol
+
+from shm.layout import TERMINAL_STATES, EventType, FillPart, OrderState, Reason, RequestType, Side, instance_of, strategy_of
+from strategy.order import Fill, Order
+
+if TYPE_CHECKING:
+    from shm.records import OrderEvent
+    from strategy.instrument import Instrument
+
+
+class Input(IntEnum):
+    """Everything that can happen to an order."""
+
+    ASK_CANCEL = 0
+    ASK_REPLACE = 1
+    SENT = 2
+    ACCEPTED = 3
+    FILL = 4
+    FILL_FEE = 5
+    CANCELED = 6
+    EXPIRED = 7
+    REJECTED = 8
+    CANCEL_REJECTED = 9
+    REPLACED = 10
+    REPLACE_REJECTED = 11
+    UNKNOWN = 12
+    STATUS_WORKING = 13
+    """Read from the venue by the engine: open there."""
+    STATUS_FILLED = 14
+    STATUS_CANCELED = 15
+    STATUS_EXPIRED = 16
+    STATUS_REJECTED = 17
+    STATUS_SILENT = 18
+    """A status without a word about the state (the engine does not know either)."""
+    CONFIRMED_WORKING = 19
+    """As STATUS_WORKING, but the answer to our own question: newer than anything that stood before it."""
+    ENGINE_LOST = 20
+    """The engine died or was replaced: what was in flight is unknown."""
+    ABSENT = 21
+    """A recovery bracket ended and did not mention this live order."""
+
+
+class Step(IntEnum):
+    """What the table says where it does not simply name the next state (values beyond any OrderState)."""
+
+    SAME = 100
+    RESUME = 101
+    """The state it would have without the request just answered (theory, 2)."""
+    WORKING = 102
+    """OPEN, PARTIALLY_FILLED or FILLED by its fills; nothing of ours is in flight any more."""
+    IF_COMPLETE = 103
+    """FILLED when the fills reach the quantity, otherwise no change."""
+    IF_NEVER_ACCEPTED = 104
+    """REJECTED, but illegal for an order that the venue has confirmed."""
+    REVIVE = 105
+    """WORKING, and counted as illegal."""
+    ILLEGAL = 106
+
+
+_S = OrderState
+_SAME, _RESUME, _WORKING, _ILLEGAL = Step.SAME, Step.RESUME, Step.WORKING, Step.ILLEGAL
+
+STATES: Final = (
+    _S.PENDING_NEW, _S.OPEN, _S.PARTIALLY_FILLED, _S.PENDING_CANCEL, _S.PENDING_REPLACE, _S.UNKNOWN,
+    _S.FILLED, _S.CANCELED, _S.REJECTED, _S.EXPIRED,
+)  # fmt: skip
+
+# One row per input, one column per state in the order of STATES.
+_TABLE: Final[dict[Input, tuple[int, ...]]] = {
+    #                         PENDING_NEW    OPEN           PARTIALLY_F.   PENDING_CANCEL PENDING_REPL.  UNKNOWN
+    #                         FILLED         CANCELED       REJECTED       EXPIRED
+    Input.ASK_CANCEL:        (_S.PENDING_CANCEL, _S.PENDING_CANCEL, _S.PENDING_CANCEL, _ILLEGAL, _S.PENDING_CANCEL, _SAME,
+                              _ILLEGAL,      _ILLEGAL,      _ILLEGAL,      _ILLEGAL),
+    Input.ASK_REPLACE:       (_ILLEGAL,      _S.PENDING_REPLACE, _S.PENDING_REPLACE, _ILLEGAL, _ILLEGAL, _ILLEGAL,
+                              _ILLEGAL,      _ILLEGAL,      _ILLEGAL,      _ILLEGAL),
+    Input.SENT:              (_SAME,         _SAME,         _SAME,         _SAME,         _SAME,         _SAME,
+                              _SAME,         _SAME,         _SAME,         _SAME),
+    Input.ACCEPTED:          (_RESUME,       _RESUME,       _RESUME,       _RESUME,       _RESUME,       _RESUME,
+                              _SAME,         _SAME,         _ILLEGAL,      _SAME),
+    Input.FILL:              (_RESUME,       _RESUME,       _RESUME,       _RESUME,       _RESUME,       Step.IF_COMPLETE,
+                              _SAME,         _SAME,         _ILLEGAL,      _SAME),
+    Input.FILL_FEE:          (_SAME,         _SAME,         _SAME,         _SAME,         _SAME,         _SAME,
+                              _SAME,         _SAME,         _SAME,         _SAME),
+    Input.CANCELED:          (_S.CANCELED,   _S.CANCELED,   _S.CANCELED,   _S.CANCELED,   _S.CANCELED,   _S.CANCELED,
+                              _ILLEGAL,      _SAME,         _ILLEGAL,      _ILLEGAL),
+    Input.EXPIRED:           (_S.EXPIRED,    _S.EXPIRED,    _S.EXPIRED,    _S.EXPIRED,    _S.EXPIRED,    _S.EXPIRED,
+                              _ILLEGAL,      _ILLEGAL,      _ILLEGAL,      _SAME),
+    Input.REJECTED:          (_S.REJECTED,   _ILLEGAL,      _ILLEGAL,      Step.IF_NEVER_ACCEPTED, _ILLEGAL, _S.REJECTED,
+                              _ILLEGAL,      _ILLEGAL,      _SAME,         _ILLEGAL),
+    Input.CANCEL_REJECTED:   (_SAME,         _SAME,         _SAME,         _RESUME,       _SAME,         _RESUME,
+                              _SAME,         _SAME,         _SAME,         _SAME),
+    Input.REPLACED:          (_RESUME,       _RESUME,       _RESUME,       _RESUME,       _RESUME,       _RESUME,
+                              _ILLEGAL,      _SAME,         _ILLEGAL,      _SAME),
+    Input.REPLACE_REJECTED:  (_SAME,         _SAME,         _SAME,         _RESUME,       _RESUME,       _RESUME,
+                              _SAME,         _SAME,         _SAME,         _SAME),
+    Input.UNKNOWN:           (_S.UNKNOWN,    _S.UNKNOWN,    _S.UNKNOWN,    _S.UNKNOWN,    _S.UNKNOWN,    _SAME,
+                              _SAME,         _SAME,         _SAME,         _SAME),
+    Input.STATUS_WORKING:    (_RESUME,       _RESUME,       _RESUME,       _RESUME,       _RESUME,       _WORKING,
+                              _ILLEGAL,      _ILLEGAL,      _ILLEGAL,      _ILLEGAL),
+    Input.STATUS_FILLED:     (_S.FILLED,     _S.FILLED,     _S.FILLED,     _S.FILLED,     _S.FILLED,     _S.FILLED,
+                              _SAME,         _ILLEGAL,      _ILLEGAL,      _ILLEGAL),
+    Input.STATUS_CANCELED:   (_S.CANCELED,   _S.CANCELED,   _S.CANCELED,   _S.CANCELED,   _S.CANCELED,   _S.CANCELED,
+                              _ILLEGAL,      _SAME,         _ILLEGAL,      _ILLEGAL),
+    Input.STATUS_EXPIRED:    (_S.EXPIRED,    _S.EXPIRED,    _S.EXPIRED,    _S.EXPIRED,    _S.EXPIRED,    _S.EXPIRED,
+                              _ILLEGAL,      _ILLEGAL,      _ILLEGAL,      _SAME),
+    Input.STATUS_REJECTED:   (_S.REJECTED,   _ILLEGAL,      _ILLEGAL,      Step.IF_NEVER_ACCEPTED, _ILLEGAL, _S.REJECTED,
+                              _ILLEGAL,      _ILLEGAL,      _SAME,         _ILLEGAL),
+    Input.STATUS_SILENT:     (_SAME,         _SAME,         _SAME,         _SAME,         _SAME,         _SAME,
+                              _SAME,         _SAME,         _SAME,         _SAME),
+    Input.CONFIRMED_WORKING: (_WORKING,      _WORKING,      _WORKING,      _WORKING,      _WORKING,      _WORKING,
+                              Step.REVIVE,   Step.REVIVE,   Step.REVIVE,   Step.REVIVE),
+    Input.ENGINE_LOST:       (_S.UNKNOWN,    _SAME,         _SAME,         _S.UNKNOWN,    _S.UNKNOWN,    _SAME,
+                              _SAME,         _SAME,         _SAME,         _SAME),
+    Input.ABSENT:            (_S.UNKNOWN,    _S.UNKNOWN,    _S.UNKNOWN,    _S.UNKNOWN,    _S.UNKNOWN,    _SAME,
+                              _SAME,         _SAME,         _SAME,         _SAME),
+}  # fmt: skip
+
+TRANSITIONS: Final[dict[tuple[int, int], int]] = {
+    (int(state), int(given)): int(step) for given, row in _TABLE.items() for state, step in zip(STATES, row, strict=True)
+}
+
+_EVENT_INPUTS: Final[dict[int, Input]] = {
+    EventType.SENT: Input.SENT,
+    EventType.ACCEPTED: Input.ACCEPTED,
+    EventType.FILL: Input.FILL,
+    EventType.FILL_FEE: Input.FILL_FEE,
+    EventType.CANCELED: Input.CANCELED,
+    EventType.EXPIRED: Input.EXPIRED,
+    EventType.REJECTED: Input.REJECTED,
+    EventType.CANCEL_REJECTED: Input.CANCEL_REJECTED,
+    EventType.REPLACED: Input.REPLACED,
+    EventType.REPLACE_REJECTED: Input.REPLACE_REJECTED,
+    EventType.UNKNOWN: Input.UNKNOWN,
+}
+_STATUS_INPUTS: Final[dict[int, Input]] = {
+    OrderState.OPEN: Input.STATUS_WORKING,
+    OrderState.PARTIALLY_FILLED: Input.STATUS_WORKING,
+    OrderState.PENDING_CANCEL: Input.STATUS_WORKING,
+    OrderState.PENDING_REPLACE: Input.STATUS_WORKING,
+    OrderState.FILLED: Input.STATUS_FILLED,
+    OrderState.CANCELED: Input.STATUS_CANCELED,
+    OrderState.EXPIRED: Input.STATUS_EXPIRED,
+    OrderState.REJECTED: Input.STATUS_REJECTED,
+}
+_CONFIRMED_STATES: Final[dict[Input, OrderState]] = {
+    Input.STATUS_FILLED: OrderState.FILLED,
+    Input.STATUS_CANCELED: OrderState.CANCELED,
+    Input.STATUS_EXPIRED: OrderState.EXPIRED,
+    Input.STATUS_REJECTED: OrderState.REJECTED,
+}
+# Inputs after which the venue is known to have the order.
+_PROOF_OF_LIFE: Final = frozenset({
+    Input.ACCEPTED, Input.FILL, Input.REPLACED, Input.STATUS_WORKING, Input.CONFIRMED_WORKING,
+    Input.STATUS_FILLED, Input.STATUS_CANCELED, Input.STATUS_EXPIRED, Input.CANCELED, Input.EXPIRED,
+})  # fmt: skip
+
+CLOSED_KEPT: Final = 1024
+"""Closed orders kept whole, so that late duplicates of their fills are still recognised by trade id."""
+AGED_KEPT: Final = 16_384
+"""Ids kept of orders that aged out: their late events are dropped and counted instead of looking like strays."""
+
+
+class OrderListener(Protocol):
+    """Who is told. Called while the event is being applied, after the order carries the news."""
+
+    def on_order(self, order: Order) -> None:
+        """State, price, quantity or a refusal changed."""
+
+    def on_fill(self, order: Order, fill: Fill) -> None:
+        """Quantity and price of a trade, once per trade id."""
+
+    def on_fee(self, order: Order, fill: Fill) -> None:
+        """Fee of a trade, once per trade id; may come before or after its quantity."""
+
+
+class Working:
+    """What one strategy still has out in one instrument: quantities that may trade, and the number of live orders."""
+
+    __slots__ = ("buy", "orders", "sell")
+
+    def __init__(self) -> None:
+        self.buy = 0
+        self.sell = 0
+        self.orders = 0
+
+
+class MiniOMS:
+    """All orders of this trader. `orders` holds what is not closed; counters are plain ints read by the trader."""
+
+    def __init__(self, instance: int, listener: OrderListener, logger: logging.Logger | None = None) -> None:
+        self.instance = instance
+        self.listener = listener
+        self.log = logger or logging.getLogger(__name__)
+        self.orders: dict[int, Order] = {}
+        self.closed: OrderedDict[int, Order] = OrderedDict()
+        self._aged: OrderedDict[int, None] = OrderedDict()
+        self._doubted_closed: dict[int, Order] = {}
+        self._working: dict[tuple[int, int], Working] = {}
+        self.created = 0
+        self.illegal_transitions = 0
+        self.duplicate_fills = 0
+        self.overfills = 0
+        self.fill_mismatches = 0
+        self.late_events = 0
+        self.external_orders = 0
+        self.final_states = dict.fromkeys((int(state) for state in TERMINAL_STATES), 0)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+    def working(self, strategy_id: int, instrument_id: int) -> Working:
+        """The running totals of one strategy and instrument: the same object for ever, so it may be kept."""
+        key = (strategy_id, instrument_id)
+        found = self._working.get(key)
+        if found is None:
+            found = self._working[key] = Working()
+        return found
+
+    def orders_of(self, strategy_id: int) -> list[Order]:
+        """Orders of a strategy that are not closed."""
+        return [order for order in self.orders.values() if order.strategy_id == strategy_id and not order.external]
+
+    def open_count(self, strategy_id: int) -> int:
+        """Live orders of a strategy over all instruments."""
+        return sum(working.orders for (owner, _), working in self._working.items() if owner == strategy_id)
+
+    # --- our wishes -------------------------------------------------------------------------------------------------
+    def create(self, client_order_id: int, strategy_id: int, instrument: Instrument, side: int, now_ns: int) -> Order:
+        """An order that is about to be published; the caller fills in what it is, then calls `count`."""
+        order = Order(client_order_id, strategy_id, instrument, side)
+        order.state = OrderState.PENDING_NEW
+        order.create_time_ns = order.state_time_ns = now_ns
+        self.orders[client_order_id] = order
+        self.created += 1
+        return order
+
+    def count(self, order: Order) -> None:
+        """Bring the running totals of its strategy and instrument up to date with this order."""
+        if order.closed:
+            leaves = 0
+        elif order.state in TERMINAL_STATES:
+            leaves = max(0, order.cumulative_mantissa - order.filled_mantissa)
+        else:
+            leaves = max(0, max(order.quantity_mantissa, order.pending_quantity_mantissa) - order.filled_mantissa)
+        is_open = order.state not in TERMINAL_STATES
+        working = self.working(order.strategy_id, order.instrument.id)
+        if order.side == Side.BUY:
+            working.buy += leaves - order.counted_leaves
+        else:
+            working.sell += leaves - order.counted_leaves
+        working.orders += is_open - order.counted_open
+        order.counted_leaves = leaves
+        order.counted_open = is_open
+
+    def ask_cancel(self, order: Order, now_ns: int) -> bool:
+        """Note the wish. False: there is nothing to send (it is over, or a cancel is already on its way)."""
+        step = TRANSITIONS[order.state, Input.ASK_CANCEL]
+        if step == Step.ILLEGAL or order.cancel_pending or order.external:
+            return False
+        order.cancel_pending = True
+        if step != Step.SAME:
+            order.state = step
+            order.state_time_ns = now_ns
+        return True
+
+    def ask_replace(self, order: Order, price_mantissa: int, quantity_mantissa: int, now_ns: int) -> bool:
+        """Note the wish for a new price and a new *total* quantity. False: not in a state that can be replaced."""
+        step = TRANSITIONS[order.state, Input.ASK_REPLACE]
+        if step == Step.ILLEGAL or order.external:
+            return False
+        order.pending_price_mantissa = price_mantissa
+        order.pending_quantity_mantissa = quantity_mantissa
+        order.state = step
+        order.state_time_ns = now_ns
+        self.count(order)
+        return True
+
+    def not_published(self, order: Order, request_type: int, reason: int, text: str, now_ns: int) -> None:
+        """The request could not even be put into the ring: nothing left, so the wish is undone here and now."""
+        if request_type == RequestType.NEW:
+            order.state = OrderState.REJECTED
+        elif request_type == RequestType.CANCEL:
+            order.cancel_pending = False
+            order.state = self._next(order, Step.RESUME)
+        else:
+            order.pending_price_mantissa = order.pending_quantity_mantissa = 0
+            order.state = self._next(order, Step.RESUME)
+        order.reason, order.text, order.state_time_ns = reason, text, now_ns
+        self._settle(order)
+        self.listener.on_order(order)
+
+    # --- the venue's words ------------------------------------------------------------------------------------------
+    def apply(self, event: OrderEvent, instrument: Instrument | None, now_ns: int) -> Order | None:
+        """Apply one event. `instrument` is that of the event, None where it is not known here.
+
+        Returns the order, or None where the event is about none (answers to cancel-all, late events of aged orders).
+        """
+        order_id = event.client_order_id
+        order = self.orders.get(order_id)
+        if order is None:
+            order = self.closed.get(order_id)
+            if order is None:
+                if order_id == 0:
+                    return None
+                if order_id in self._aged:
+                    self.late_events += 1
+                    if event.event_type == EventType.FILL:
+                        self.log.warning("fill %r of order %d came after it aged out; dropped", event.trade_id, order_id)
+                    return None
+                order = self._meet(event, instrument, now_ns)
+                if order is None:
+                    return None
+        given = self._input_of(event)
+        if given is None:
+            self.illegal_transitions += 1
+            self.log.error("order %d: event type %d is not known here", order_id, event.event_type)
+            return order
+        order.recovered = True
+        asked = event.event_type == EventType.STATUS and event.request_type == RequestType.QUERY
+        news = self._take_facts(order, event, given)
+        if (given == Input.FILL or given == Input.FILL_FEE) and not self._take_fill(order, event):
+            return order
+        self._step(order, given, event.reason, news, now_ns, asked)
+        return order
+
+    def engine_lost(self, venue: int, now_ns: int) -> None:
+        """The engine of this venue died or was replaced: whatever was in flight is UNKNOWN until the venue's word."""
+        for order in self._live_at(venue):
+            order.cancel_pending = False
+            self._step(order, Input.ENGINE_LOST, Reason.DISCONNECTED, False, now_ns)
+
+    def begin_recovery(self, venue: int) -> None:
+        """A bracket begins: from here on, which orders does it mention?"""
+        for order in self._live_at(venue):
+            order.recovered = False
+
+    def end_recovery(self, venue: int, now_ns: int) -> list[Order]:
+        """The bracket ended. Live orders that it did not mention are UNKNOWN; they are returned, to be queried."""
+        absent = [order for order in self._live_at(venue) if not order.recovered]
+        for order in absent:
+            self._step(order, Input.ABSENT, Reason.VENUE_STATUS_UNKNOWN, False, now_ns)
+        return absent
+
+    def questionable(self, now_ns: int, patience_ns: int) -> Iterator[Order]:
+        """Orders whose truth the venue should be asked for: an answer or a fill is overdue, or its words disagree."""
+        for order in list(self.orders.values()):
+            waits = order.doubted or order.state not in (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
+            if waits and not order.external and now_ns - max(order.state_time_ns, order.last_query_time_ns) >= patience_ns:
+                yield order
+        for order in list(self._doubted_closed.values()):
+            if now_ns - order.last_query_time_ns >= patience_ns:
+                yield order
+
+    # --- steps ------------------------------------------------------------------------------------------------------
+    def _input_of(self, event: OrderEvent) -> Input | None:
+        if event.event_type != EventType.STATUS:
+            return _EVENT_INPUTS.get(event.event_type)
+        given = _STATUS_INPUTS.get(event.order_state, Input.STATUS_SILENT)
+        if given == Input.STATUS_WORKING and event.request_type == RequestType.QUERY:
+            return Input.CONFIRMED_WORKING
+        return given
+
+    def _meet(self, event: OrderEvent, instrument: Instrument | None, now_ns: int) -> Order | None:
+        """An order that this trader did not make: of an earlier trader of this instance, or somebody else's."""
+        ours = instance_of(event.client_order_id) == self.instance
+        if event.event_type in (EventType.CANCEL_REJECTED, EventType.REPLACE_REJECTED, EventType.SENT):
+            self.late_events += 1  # answers about an order that nobody here knows say nothing that could be kept
+            return None
+        if event.side not in (Side.BUY, Side.SELL):
+            self.log.error("order %d is not known here and its event names no side; dropped", event.client_order_id)
+            self.late_events += 1
+            return None
+        if instrument is None:
+            self.log.warning("order %d is of instrument id %d, which is not known here", event.client_order_id, event.instrument_id)
+            self.late_events += 1
+            return None
+        order = Order(event.client_order_id, strategy_of(event.client_order_id) if ours else 0, instrument, event.side)
+        order.state = OrderState.UNKNOWN
+        order.adopted, order.external = ours, not ours
+        order.create_time_ns = order.state_time_ns = now_ns
+        order.order_type, order.time_in_force, order.exec_flags = event.order_type, event.time_in_force, event.exec_flags
+        order.price_mantissa, order.quantity_mantissa = event.price, event.quantity
+        self.orders[order.client_order_id] = order
+        self.external_orders += not ours
+        self.count(order)
+        return order
+
+    def _take_facts(self, order: Order, event: OrderEvent, given: Input) -> bool:
+        """What an event says besides its kind. True where the strategy should hear of it although the state may stay."""
+        news = False
+        if given in _PROOF_OF_LIFE:
+            order.accepted = True
+        if not order.exchange_order_id and event.exchange_order_id:
+            order.exchange_order_id = event.exchange_order_id
+        if event.cumulative_quantity > order.cumulative_mantissa:
+            order.cumulative_mantissa = event.cumulative_quantity
+        names_terms = given in (Input.REPLACED, Input.CONFIRMED_WORKING, Input.STATUS_FILLED) or (
+            given in (Input.STATUS_WORKING, Input.ACCEPTED)
+            and (order.state == OrderState.UNKNOWN or not order.pending_quantity_mantissa)
+        )
+        if names_terms and event.quantity > 0:
+            news = (event.price, event.quantity) != (order.price_mantissa, order.quantity_mantissa)
+            order.price_mantissa, order.quantity_mantissa = event.price, event.quantity
+        if given == Input.REPLACED or given == Input.REPLACE_REJECTED:
+            order.pending_price_mantissa = order.pending_quantity_mantissa = 0
+            news = True
+        elif given == Input.CANCEL_REJECTED or (given == Input.UNKNOWN and event.request_type == RequestType.CANCEL):
+            order.cancel_pending = False
+            news = True
+        if given in (Input.REJECTED, Input.CANCEL_REJECTED, Input.REPLACE_REJECTED, Input.CANCELED, Input.EXPIRED):
+            order.text = event.text.decode("utf-8", "replace") if event.text else ""
+            order.error_code = event.error_code
+        return news
+
+    def _take_fill(self, order: Order, event: OrderEvent) -> bool:
+        """Merge the parts of a trade. False where nothing of it is new."""
+        fill = order.fills.get(event.trade_id)
+        if fill is None:
+            fill = order.fills[event.trade_id] = Fill(order, event.trade_id)
+        new = event.parts & ~fill.parts
+        if event.parts & fill.parts & FillPart.QUANTITY and (event.last_price, event.last_quantity) != (
+            fill.price_mantissa, fill.quantity_mantissa,
+        ):  # fmt: skip
+            self.fill_mismatches += 1
+            self.log.error(
+                "order %d: trade %r was %d@%d and is now reported as %d@%d; the first is kept", order.client_order_id,
+                event.trade_id, fill.quantity_mantissa, fill.price_mantissa, event.last_quantity, event.last_price,
+            )  # fmt: skip
+        if not new:
+            self.duplicate_fills += 1
+            return False
+        fill.parts |= new
+        if event.liquidity:
+            fill.liquidity = event.liquidity
+        if new & FillPart.QUANTITY:
+            fill.price_mantissa, fill.quantity_mantissa = event.last_price, event.last_quantity
+            fill.exchange_time_ns = event.exchange_time_ns
+            order.filled_mantissa += event.last_quantity
+            order.filled_value += event.last_price * event.last_quantity
+            if order.filled_mantissa > order.cumulative_mantissa:
+                order.cumulative_mantissa = order.filled_mantissa
+            limit = max(order.quantity_mantissa, order.pending_quantity_mantissa)
+            if 0 < limit < order.filled_mantissa:
+                self.overfills += 1
+                self.log.error("order %d is filled with %d of %d", order.client_order_id, order.filled_mantissa, limit)
+            self.count(order)
+            self.listener.on_fill(order, fill)
+        if new & FillPart.FEE:
+            fill.fee_mantissa = event.fee
+            fill.fee_currency = event.fee_currency.decode("ascii", "replace")
+            self.listener.on_fee(order, fill)
+        return True
+
+    def _step(self, order: Order, given: Input, reason: int, news: bool, now_ns: int, asked: bool = False) -> None:
+        before, was_closed = order.state, order.closed
+        step = TRANSITIONS[before, given]
+        if step == Step.IF_NEVER_ACCEPTED:
+            step = Step.ILLEGAL if order.accepted else OrderState.REJECTED
+        if step == Step.ILLEGAL:
+            self._illegal(order, given)
+            if not asked:
+                self._settle(order)
+                return
+            step = _CONFIRMED_STATES[given]
+        elif step == Step.REVIVE:
+            self._illegal(order, given)
+        if asked:
+            order.doubted = False
+        if step != Step.SAME:
+            order.state = self._next(order, step)
+        if order.state == OrderState.FILLED and order.cumulative_mantissa < order.quantity_mantissa:
+            order.cumulative_mantissa = order.quantity_mantissa
+        if order.state != before:
+            order.state_time_ns = now_ns
+            order.reason = reason
+        elif news and reason:
+            order.reason = reason
+        self._settle(order)
+        if news or order.state != before or order.closed != was_closed:
+            self.listener.on_order(order)
+
+    def _next(self, order: Order, step: int) -> int:
+        """The state that a step means for this order."""
+        if step < Step.SAME:
+            if step in TERMINAL_STATES:
+                order.cancel_pending = False
+                order.pending_price_mantissa = order.pending_quantity_mantissa = 0
+            return step
+        if step in (Step.WORKING, Step.REVIVE):
+            order.cancel_pending = False
+            order.pending_price_mantissa = order.pending_quantity_mantissa = 0
+        quantity = max(order.quantity_mantissa, order.pending_quantity_mantissa)
+        if 0 < quantity <= order.filled_mantissa:
+            order.cancel_pending = False
+            order.pending_price_mantissa = order.pending_quantity_mantissa = 0
+            return OrderState.FILLED
+        if step == Step.IF_COMPLETE:
+            return order.state
+        if not order.accepted:
+            # Still unknown, or back to waiting for the answer to NEW with or without a cancel behind it.
+            if order.state == OrderState.UNKNOWN:
+                return OrderState.UNKNOWN
+            return OrderState.PENDING_CANCEL if order.cancel_pending else OrderState.PENDING_NEW
+        if order.cancel_pending:
+            return OrderState.PENDING_CANCEL
+        if order.pending_quantity_mantissa:
+            return OrderState.PENDING_REPLACE
+        return OrderState.PARTIALLY_FILLED if order.filled_mantissa else OrderState.OPEN
+
+    def _settle(self, order: Order) -> None:
+        """Bring totals and the place of the order (open, closed, aged) up to date with its state and fills."""
+        terminal = order.state in TERMINAL_STATES
+        closed = terminal and order.filled_mantissa >= order.cumulative_mantissa
+        if closed and not order.closed:
+            order.closed = True
+            self.orders.pop(order.client_order_id, None)
+            self.closed[order.client_order_id] = order
+            self._count_final(order, order.state)
+            self._age()
+        elif order.closed and not closed:
+            order.closed = False
+            self.closed.pop(order.client_order_id, None)
+            self.orders[order.client_order_id] = order
+            self._count_final(order, OrderState.NONE)
+        elif closed and order.state != order.closed_state:
+            self._count_final(order, order.state)
+        if order.closed and order.doubted and not order.external:
+            self._doubted_closed[order.client_order_id] = order
+        elif self._doubted_closed:
+            self._doubted_closed.pop(order.client_order_id, None)
+        self.count(order)
+
+    def _count_final(self, order: Order, state: int) -> None:
+        """Keep `final_states` the number of closed orders by the state they closed in."""
+        if order.closed_state:
+            self.final_states[order.closed_state] -= 1
+        if state:
+            self.final_states[state] += 1
+        order.closed_state = state
+
+    def _age(self) -> None:
+        while len(self.closed) > CLOSED_KEPT:
+            order_id, _ = self.closed.popitem(last=False)
+            self._doubted_closed.pop(order_id, None)
+            self._aged[order_id] = None
+        while len(self._aged) > AGED_KEPT:
+            self._aged.popitem(last=False)
+
+    def _illegal(self, order: Order, given: Input) -> None:
+        self.illegal_transitions += 1
+        order.doubted = True
+        self.log.error(
+            "order %d: %s is not possible in state %s; the venue will be asked",
+            order.client_order_id, given.name, OrderState(order.state).name,
+        )  # fmt: skip
+
+    def _live_at(self, venue: int) -> list[Order]:
+        return [
+            order for order in self.orders.values()
+            if order.instrument.venue == venue and order.state not in TERMINAL_STATES and not order.external
+        ]  # fmt: skip
