@@ -159,5 +159,5 @@ def _with_urls(venue: VenueConfig, simulator: SimulatorConfig | None) -> VenueCo
         venue,
         rest_url=venue.rest_url or f"http://{where}:{simulator.port}",
         stream_url=venue.stream_url or f"ws://{where}:{simulator.port}",
-        ws_api_url=venue.ws_api_url or f"ws://{where}:{simulator.port}/ws-fapi/v1",
+        ws_api_url=venue.ws_api_url or f"ws://{where}:{simulator.port}",
     )

@@ -43,8 +43,11 @@ class Failure(Exception):
 def explain(error: BaseException) -> tuple[str, ExitCode] | None:
     """Sentence and exit code of a failure that is understood; None for one that is not (then it is a crash)."""
     from exchanges.adapter import ConfigurationError, VenueRefused, VenueUnavailable
+    from exchanges.simulator.errors import SimulatorError
     from processes.config import ConfigError
+    from processes.control import ControlError
     from processes.secrets import CredentialsError
+    from shm.journal import JournalError
     from shm.layout import Reason
     from shm.lock import AlreadyRunning
     from shm.segment import SegmentError
@@ -55,7 +58,7 @@ def explain(error: BaseException) -> tuple[str, ExitCode] | None:
     match error:
         case Failure():
             code = error.code
-        case ConfigError() | ConfigurationError():
+        case ConfigError() | ConfigurationError() | SimulatorError():
             code = ExitCode.CONFIG
         case AlreadyRunning():
             code = ExitCode.ALREADY_RUNNING
@@ -65,8 +68,10 @@ def explain(error: BaseException) -> tuple[str, ExitCode] | None:
             code = ExitCode.CREDENTIALS if error.reason == Reason.VENUE_SIGNATURE else ExitCode.VENUE
         case VenueUnavailable():
             code = ExitCode.VENUE
-        case SegmentError():
+        case SegmentError() | JournalError():
             code = ExitCode.SHARED_MEMORY
+        case ControlError():
+            code = ExitCode.NO_ANSWER
         case OSError() if error.errno == 98:  # EADDRINUSE
             code = ExitCode.ADDRESS_IN_USE
         case KeyboardInterrupt():
