@@ -152,7 +152,7 @@ class SimulatorConfig(Struct, frozen=True, forbid_unknown_fields=True):
     port: Port
     host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
     """Loopback only: the simulator accepts keys that everybody knows."""
-    seed: Annotated[int, Meta(ge=0, lt=1 << 63)] = 1
+    seed: Annotated[int, Meta(ge=0, lt=1 << 62)] = 1
     """Of the generated market flow, which repeats for the same seed."""
     recording: str | None = None
     """A file of recorded frames to play instead of the generator."""
