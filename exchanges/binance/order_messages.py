@@ -1,0 +1,189 @@
+"""Wire shapes of the private side of Binance USDⓈ-M futures: the venue's key names beside ours.
+
+The rule: only keys that we use are declared, others are skipped, so a new key never breaks us. Numbers that carry money
+come as text and stay text here; `order_codec.py` makes mantissas of them. Keys that exist only in the old or only in
+the new shape of a reply (avgPrice and cumQuote left the replies of POST, PUT and DELETE in July 2026) are not needed.
+
+Sources: pages "New Order", "Account Trade List", "Event: Order Update" and their neighbours below
+developers.binance.com/docs/derivatives/usds-margined-futures.
+
+Who calls it: order_codec.py alone.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+
+class ErrorReply(Struct, frozen=True):
+    """`{"code":-2011,"msg":"Unknown order sent."}`"""
+
+    code: int
+    message: str = field(name="msg", default="")
+
+
+class OrderReply(Struct, frozen=True):
+    """Reply of POST, PUT, DELETE and GET order, element of openOrders and allOrders."""
+
+    exchange_order_id: int = field(name="orderId")
+    symbol: str
+    status: str
+    client_order_id: str = field(name="clientOrderId")
+    price: str
+    quantity: str = field(name="origQty")
+    cumulative_quantity: str = field(name="executedQty")
+    side: str
+    order_type: str = field(name="type", default="")
+    time_in_force: str = field(name="timeInForce", default="")
+    reduce_only: bool = field(name="reduceOnly", default=False)
+    position_side: str = field(name="positionSide", default="BOTH")
+    update_time_ms: int = field(name="updateTime", default=0)
+
+
+class UserTrade(Struct, frozen=True):
+    """Row of GET userTrades. It names the order by the venue's id only."""
+
+    trade_id: int = field(name="id")
+    exchange_order_id: int = field(name="orderId")
+    symbol: str
+    side: str
+    price: str
+    quantity: str = field(name="qty")
+    fee: str = field(name="commission")
+    fee_currency: str = field(name="commissionAsset")
+    time_ms: int = field(name="time")
+    maker: bool
+
+
+class PositionRisk(Struct, frozen=True):
+    """Row of GET /fapi/v3/positionRisk: only symbols with a position or open orders are listed."""
+
+    symbol: str
+    position: str = field(name="positionAmt")
+    entry_price: str = field(name="entryPrice")
+    unrealized_pnl: str = field(name="unRealizedProfit")
+    position_side: str = field(name="positionSide", default="BOTH")
+    update_time_ms: int = field(name="updateTime", default=0)
+
+
+class Balance(Struct, frozen=True):
+    """Row of GET /fapi/v3/balance."""
+
+    currency: str = field(name="asset")
+    wallet_balance: str = field(name="balance")
+    available_balance: str = field(name="availableBalance")
+    unrealized_pnl: str = field(name="crossUnPnl", default="0")
+    update_time_ms: int = field(name="updateTime", default=0)
+
+
+class PositionMode(Struct, frozen=True):
+    """Reply of GET /fapi/v1/positionSide/dual."""
+
+    dual_side: bool = field(name="dualSidePosition")
+
+
+class ServerTime(Struct, frozen=True):
+    """Reply of GET /fapi/v1/time."""
+
+    server_time_ms: int = field(name="serverTime")
+
+
+class ListenKey(Struct, frozen=True):
+    """Reply of POST and PUT listenKey; older servers answer PUT with `{}`."""
+
+    listen_key: str = field(name="listenKey", default="")
+
+
+# --- user data stream -----------------------------------------------------------------------------------------------
+class OrderUpdate(Struct, frozen=True):
+    """`o` of ORDER_TRADE_UPDATE. n and N are absent in older frames where nothing traded."""
+
+    symbol: str = field(name="s")
+    client_order_id: str = field(name="c")
+    side: str = field(name="S")
+    order_type: str = field(name="o")
+    time_in_force: str = field(name="f")
+    quantity: str = field(name="q")
+    price: str = field(name="p")
+    execution_type: str = field(name="x")
+    status: str = field(name="X")
+    exchange_order_id: int = field(name="i")
+    last_quantity: str = field(name="l")
+    cumulative_quantity: str = field(name="z")
+    last_price: str = field(name="L")
+    time_ms: int = field(name="T")
+    trade_id: int = field(name="t", default=0)
+    fee: str = field(name="n", default="0")
+    fee_currency: str = field(name="N", default="")
+    maker: bool = field(name="m", default=False)
+    reduce_only: bool = field(name="R", default=False)
+    expiry_reason: str = field(name="er", default="0")
+
+
+class OrderTradeUpdate(Struct, frozen=True, tag_field="e", tag="ORDER_TRADE_UPDATE"):
+    """ORDER_TRADE_UPDATE: every change of an order."""
+
+    order: OrderUpdate = field(name="o")
+    event_time_ms: int = field(name="E", default=0)
+
+
+class TradeLite(Struct, frozen=True, tag_field="e", tag="TRADE_LITE"):
+    """TRADE_LITE: a fill, sooner and without fee, status or cumulative quantity. `p` (0 for market) is the order's."""
+
+    symbol: str = field(name="s")
+    client_order_id: str = field(name="c")
+    side: str = field(name="S")
+    quantity: str = field(name="q")
+    price: str = field(name="p")
+    last_price: str = field(name="L")
+    last_quantity: str = field(name="l")
+    trade_id: int = field(name="t")
+    exchange_order_id: int = field(name="i")
+    time_ms: int = field(name="T")
+    maker: bool = field(name="m", default=False)
+
+
+class BalanceChange(Struct, frozen=True):
+    """Element of ACCOUNT_UPDATE `a.B`."""
+
+    currency: str = field(name="a")
+    wallet_balance: str = field(name="wb")
+
+
+class PositionChange(Struct, frozen=True):
+    """Element of ACCOUNT_UPDATE `a.P`: only positions that changed."""
+
+    symbol: str = field(name="s")
+    position: str = field(name="pa")
+    entry_price: str = field(name="ep")
+    accumulated_realized_pnl: str = field(name="cr", default="0")
+    unrealized_pnl: str = field(name="up", default="0")
+    position_side: str = field(name="ps", default="BOTH")
+
+
+class AccountChange(Struct, frozen=True):
+    """`a` of ACCOUNT_UPDATE."""
+
+    balances: list[BalanceChange] = field(name="B", default_factory=list)
+    positions: list[PositionChange] = field(name="P", default_factory=list)
+    cause: str = field(name="m", default="")
+
+
+class AccountUpdate(Struct, frozen=True, tag_field="e", tag="ACCOUNT_UPDATE"):
+    """ACCOUNT_UPDATE: balances and positions after a trade, a transfer, funding."""
+
+    change: AccountChange = field(name="a")
+    time_ms: int = field(name="T")
+
+
+class ListenKeyExpired(Struct, frozen=True, tag_field="e", tag="listenKeyExpired"):
+    """Nothing follows on this socket, which stays open. (E was a string before 2026-05, so it is not read.)"""
+
+
+StreamMessage = OrderTradeUpdate | TradeLite | AccountUpdate | ListenKeyExpired
+
+
+class StreamHead(Struct, frozen=True):
+    """What every event of the stream has; tells an unknown event from a broken frame."""
+
+    event: str = field(name="e")
