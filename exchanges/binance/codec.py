@@ -1,7 +1,7 @@
 """Bytes of Binance's public streams and REST replies <-> market events. No I/O, no clock, no state but the scales.
 
 The rule: this declared decoder is the meaning; the compiled scanner (fast_decode.pyx) may only be faster. It takes any
-key order and any unknown key, and raises MalformedFrame for whatever the protocol does not allow, with one of few kinds.
+key order and any unknown key, and raises MalformedFrame for whatever the protocol does not allow, of one of few kinds.
 
 exchange_time_ns is the time the venue sent the event (E); of trades it is the trade time (T).
 """

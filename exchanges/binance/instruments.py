@@ -85,7 +85,7 @@ def instrument_row(info: SymbolInfo, instrument_id: int, receive_time_ns: int) -
 def instrument_rows(
     reply: ExchangeInfoReply, symbols: Sequence[str], ids: InstrumentIds, receive_time_ns: int
 ) -> list[InstrumentRow]:
-    """Rows of the configured symbols, in their order. Raises ConfigurationError naming each symbol that is not there."""
+    """Rows of the configured symbols, in their order. Raises ConfigurationError naming each one that is not there."""
     known = {info.symbol: info for info in reply.symbols}
     missing = [symbol for symbol in symbols if symbol not in known]
     if missing:
@@ -106,19 +106,20 @@ def _missing(symbol: str, known: Iterable[str]) -> str:
 
 # --- the last rows, kept over restarts --------------------------------------------------------------------------------
 def rows_file(state_dir: Path) -> Path:
-    return state_dir / f"{VENUE}.instruments.json"
+    return state_dir / "instruments" / f"{VENUE}.rows.json"
 
 
 def save_rows(path: Path, rows: Sequence[InstrumentRow]) -> None:
     """Replace the file as a whole: a reader finds the old rows or the new ones."""
     document = {"layout_version": layout.LAYOUT_VERSION, "rows": [_plain(row) for row in rows]}
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_bytes(msgspec.json.format(msgspec.json.encode(document)))
     temporary.replace(path)
 
 
 def load_rows(path: Path, symbols: Sequence[str], ids: InstrumentIds) -> list[InstrumentRow] | None:
-    """The kept rows of these symbols, or None where the file is missing, unreadable, of another layout or incomplete."""
+    """The kept rows of these symbols, or None: the file is missing, unreadable, of another layout or incomplete."""
     try:
         document = msgspec.json.decode(path.read_bytes())
         if document["layout_version"] != layout.LAYOUT_VERSION:
