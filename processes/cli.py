@@ -135,6 +135,10 @@ def demo(
         bool, typer.Option("--screen/--no-screen", help="The live screen (a terminal is needed).")
     ] = True,
     symbols: Annotated[str, typer.Option(help="Comma-separated symbols to trade.")] = "BTCUSDT",
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="The simulator's port. Default: a free one.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep logs and journals, and say where.")] = False,
 ) -> None:
     """Trade against the embedded simulator for a while, then compare our books with the venue's to the last digit.
 
@@ -150,6 +154,8 @@ def demo(
         report=report,
         screen=screen,
         symbols=tuple(part for part in symbols.split(",") if part),
+        port=port,
+        keep=keep,
     )
     raise typer.Exit(demonstration.run(options))
 

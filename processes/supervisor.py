@@ -76,6 +76,8 @@ class Supervisor:
         self.log = logger
         self.instance = shm_admin.instance_of(config)
         self.children = {name: Child(name) for name in config.processes()}
+        self.given_up: dict[str, str] = {}
+        """Processes that are not started again, each with the sentence that says why."""
         self._errors_to_files = errors_to_files
         self._lock: ProcessLock | None = None
         self._status: TableReader | None = None
@@ -188,7 +190,8 @@ class Supervisor:
         ending = self._ending(child, code)
         self._forget(child)
         if code in NO_RESTART:
-            self.log.error("%s ended, %s; it would end so again and is not restarted", child.name, ending)
+            self.given_up[child.name] = f"{child.name} ended, {ending}; it would end so again and is not restarted"
+            self.log.error("%s", self.given_up[child.name])
             return
         if now - child.started_s > STEADY_S:
             child.backoff_s = FIRST_BACKOFF_S

@@ -1,0 +1,241 @@
+"""`corelane demo`: the whole set trades against the embedded venue, and at the end both sides' books are compared.
+
+The rule: it uses the same supervisor, config and processes as `corelane up`, in a temporary directory, under an
+instance name of its own; it ends in order (quotes pulled, market frozen, last mark seen, books compared) and leaves
+nothing behind, however it ends. Called by `cli.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from types import FrameType
+from typing import Self
+
+from processes import demo_report, demo_venue, log
+from processes.config import Config, load_config
+from processes.control import ControlError, ask
+from processes.demo_books import OwnBooks
+from processes.demo_config import DemoOptions, check_options, free_port, render
+from processes.demo_report import DemoReport, VenueReport, VenueTruth
+from processes.demo_screen import Screen, is_terminal
+from processes.demo_view import SetView, VenueView
+from processes.exit_codes import ExitCode, Failure
+from processes.supervisor import Supervisor
+from shm.journal import read_journal
+from shm.layout import MONEY_SCALE
+from shm.segment import Segment
+
+__all__ = ["DemoOptions", "run"]
+
+INSTANCE_PREFIX = "demo-"
+TURN_S = 0.02
+REFRESH_S = 0.25
+CANCEL_TIMEOUT_S = 10.0
+"""From "cancel all" to the venue's word that no order is open."""
+SETTLE_TIMEOUT_S = 10.0
+"""For the last mark and the last fill to come through after the market was frozen."""
+
+
+def run(options: DemoOptions) -> int:
+    """Do the whole demo; the exit code. Raises Failure with one sentence where it cannot go on."""
+    recording = check_options(options)
+    _remove_stale()
+    directory = Path(tempfile.mkdtemp(prefix="corelane-demo-"))
+    report = DemoReport(seconds=0.0, seed=options.seed)
+    try:
+        path = directory / "corelane.toml"
+        port = options.port or free_port()
+        path.write_text(render(options, recording, port, f"{INSTANCE_PREFIX}{os.getpid()}"), encoding="utf-8")
+        config = load_config(path)
+        with _Stops() as stops:
+            _trade(config, options, report, stops)
+        report.processes_left = len(_processes_naming(str(path)))
+        report.segments_left = len(Segment.names(f"/corelane.{config.instance.name}."))
+    finally:
+        if options.keep:
+            print(f"Logs and journals are kept in {directory}", file=sys.stderr)
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+    print(demo_report.in_words(report))
+    if options.report is not None:
+        demo_report.write(report, options.report)
+    return ExitCode.OK if report.agree else ExitCode.DIFFERENCE
+
+
+def _trade(config: Config, options: DemoOptions, report: DemoReport, stops: _Stops) -> None:
+    """Start, trade, end in order, fill the report; the set is gone when this returns or raises."""
+    logger = log.open_log("demo", config.log, stderr=False)
+    try:
+        with Supervisor(config, logger, errors_to_files=True) as supervisor:
+            view = SetView(config, supervisor.instance)
+            with Screen(view, options.seconds, live=options.screen and is_terminal()) as screen:
+                session = _Session(config, supervisor, view, screen, stops)
+                session.start()
+                session.trade(options.seconds)
+                session.end(report)
+    finally:
+        log.close_log(logger)
+
+
+class _Session:
+    """One demo while its processes live."""
+
+    def __init__(self, config: Config, supervisor: Supervisor, view: SetView, screen: Screen, stops: _Stops) -> None:
+        self._config = config
+        self._supervisor = supervisor
+        self._view = view
+        self._screen = screen
+        self._stops = stops
+        self._began_s = time.monotonic()
+        self._next_refresh_s = 0.0
+
+    def start(self) -> None:
+        self._supervisor.start(self._turn_at_start)
+
+    def _turn_at_start(self) -> None:
+        self._stops.check(even_early=True)  # nothing was traded yet: there is nothing to compare
+        self._turn("starting", supervise=False)
+
+    def trade(self, seconds: float) -> None:
+        """Let it trade; Ctrl-C ends this part early, and everything after it still happens."""
+        self._began_s = time.monotonic()
+        while self._elapsed() < seconds and not self._stops.early:
+            self._turn("trading")
+            if self._supervisor.given_up:
+                raise Failure("; ".join(self._supervisor.given_up.values()), ExitCode.PROCESS_FAILED)
+            time.sleep(TURN_S)
+
+    def end(self, report: DemoReport) -> None:
+        """Pull the quotes, freeze the market, wait for the last word of both sides, compare."""
+        report.seconds = self._elapsed()
+        self._ask_trader("pause", report)
+        self._ask_trader("cancel-all", report)
+        for name, view in self._view.venues.items():
+            if not self._wait_for(lambda view=view, name=name: self._nothing_open(name, view), CANCEL_TIMEOUT_S):  # type: ignore[misc]
+                report.notes.append(f"{name}: orders were still open {CANCEL_TIMEOUT_S:g} s after they were canceled")
+            demo_venue.freeze(self._url(name))
+        for name, view in self._view.venues.items():
+            report.venues[name] = self._compare(name, view, report)
+        report.latency_ns = self._view.latency()
+        report.restarts = self._supervisor.restarts
+
+    def _compare(self, name: str, view: VenueView, report: DemoReport) -> VenueReport:
+        """Both sides, once the venue's last mark and all its fills arrived here, or as they are after the timeout."""
+        truth = self._truth(name)
+        if not self._wait_for(lambda: _sees_marks(view, truth), SETTLE_TIMEOUT_S):
+            report.notes.append(f"{name}: the venue's last mark price did not arrive here")
+        if not self._wait_for(lambda: truth.trades <= self._journal(name, view).trade_set(), SETTLE_TIMEOUT_S):
+            report.notes.append(f"{name}: not all of the venue's trades arrived here")
+        result = demo_report.compare(self._journal(name, view), self._truth(name), view.marks())
+        result.frames = self._view.counter("frames", name)
+        result.gaps = self._view.counter("gaps", name)
+        result.book_checks = self._view.counter("book_checks", name)
+        result.book_agree = self._view.counter("book_agree", name)
+        result.reconcile_corrections = self._view.counter("reconcile_corrections")
+        return result
+
+    def _journal(self, name: str, view: VenueView) -> OwnBooks:
+        """Our books, made anew from everything that the engine wrote since the session start."""
+        books = OwnBooks(self._config.instance.number, view.instruments())
+        for record in read_journal(self._supervisor.instance.journal_path(name)):
+            books.feed(record)
+        return books
+
+    def _nothing_open(self, name: str, view: VenueView) -> bool:
+        return self._truth(name).open_orders == 0 and not self._journal(name, view).open_orders()
+
+    def _truth(self, name: str) -> VenueTruth:
+        return demo_venue.truth(self._url(name), tuple(self._config.venues[name].symbols))
+
+    def _url(self, name: str) -> str:
+        return str(self._config.venues[name].rest_url)
+
+    def _ask_trader(self, command: str, report: DemoReport) -> None:
+        try:
+            ask(self._config.instance.run_dir, "trader", command, timeout_s=5.0)
+        except ControlError as error:
+            report.notes.append(str(error))
+
+    def _wait_for(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            self._turn("ending")
+            time.sleep(0.05)
+        return True
+
+    def _turn(self, stage: str, *, supervise: bool = True) -> None:
+        """Keep everything going: restarts, the screen's own reading, the picture, a hard stop."""
+        self._stops.check()
+        if supervise:
+            self._supervisor.poll()
+        self._view.poll()
+        if time.monotonic() >= self._next_refresh_s:
+            self._next_refresh_s = time.monotonic() + REFRESH_S
+            self._screen.update(stage, self._elapsed())
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began_s
+
+
+def _sees_marks(view: VenueView, truth: VenueTruth) -> bool:
+    """Our ticker rows hold the marks that the venue values positions with."""
+    ours = {line.symbol: Decimal(line.mark_mantissa).scaleb(-MONEY_SCALE) for line in view.markets()}
+    return all(ours.get(symbol) == mark for symbol, mark in truth.marks.items())
+
+
+class _Stops:
+    """SIGINT and SIGTERM while the demo runs: the first Ctrl-C ends the trading early and the books are still compared;
+    a second one, or SIGTERM, ends everything at the next turn."""
+
+    def __init__(self) -> None:
+        self.early = False
+        self._now = False
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def check(self, *, even_early: bool = False) -> None:
+        """Raises Failure where everything shall end now."""
+        if self._now or (even_early and self.early):
+            raise Failure("interrupted; everything was torn down", ExitCode.INTERRUPTED)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._now = self._now or self.early or number == signal.SIGTERM
+        self.early = True
+
+
+def _processes_naming(text: str) -> list[int]:
+    """Pids of other processes with this text in their command line: the temporary config's path is in each of ours."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if text.encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue  # it ended while we looked
+    return found
+
+
+def _remove_stale() -> None:
+    """Segments of demos that were killed with SIGKILL: their name carries the pid of one that is gone."""
+    for name in Segment.names(f"/corelane.{INSTANCE_PREFIX}"):
+        pid = name.removeprefix(f"/corelane.{INSTANCE_PREFIX}").partition(".")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            Segment.remove(name)

@@ -1,0 +1,148 @@
+"""The config of a demo: one instance of its own in a temporary directory, written as TOML like any other.
+
+The rule: the demo has no way of its own to configure; what it writes here goes through `load_config` in every process.
+Numbers of the strategy fit a perpetual of about 60,000 (BTCUSDT) or 2,500 (ETHUSDT). Called by `demo.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from processes.exit_codes import ExitCode, Failure
+
+VENUE = "binance"
+INSTANCE_NUMBER = 101
+ORDER_QUANTITY = {"BTCUSDT": "0.010", "ETHUSDT": "0.200"}
+"""Per symbol: about 600 and 500 USDT an order, five times the venue's smallest notional."""
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What `corelane demo` was asked for."""
+
+    seconds: float = 60.0
+    recordings: tuple[str, ...] = ()
+    seed: int = 1
+    speed: float = 1.0
+    report: Path | None = None
+    screen: bool = True
+    symbols: tuple[str, ...] = ("BTCUSDT",)
+    keep: bool = False
+    port: int | None = None
+    """The simulator's; None: a free one."""
+
+
+def check_options(options: DemoOptions) -> Path | None:
+    """The recording to play, absolute, or None for the generator. Raises Failure with one sentence."""
+    for symbol in options.symbols:
+        if symbol not in ORDER_QUANTITY:
+            known = ", ".join(ORDER_QUANTITY)
+            raise Failure(f"--symbols: found {symbol!r}, expected some of {known}", ExitCode.CONFIG)
+    if len(set(options.symbols)) != len(options.symbols) or not options.symbols:
+        raise Failure("--symbols: expected at least one symbol, each once", ExitCode.CONFIG)
+    if options.report is not None and not options.report.absolute().parent.is_dir():
+        raise Failure(f"--report: the directory {options.report.absolute().parent} does not exist", ExitCode.CONFIG)
+    found: dict[str, Path] = {}
+    for text in options.recordings:
+        name, separator, rest = text.partition("=")
+        venue, file = (name, rest) if separator and "/" not in name else (VENUE, text)
+        if venue != VENUE:
+            raise Failure(f"--recording: found venue {venue!r}, expected {VENUE}", ExitCode.CONFIG)
+        if venue in found:
+            raise Failure(f"--recording: found a second file for {venue}, expected one a venue", ExitCode.CONFIG)
+        path = Path(file).absolute()
+        if not path.is_file():
+            raise Failure(f"--recording: {file} is not a file, expected a recording", ExitCode.CONFIG)
+        found[venue] = path
+    return found.get(VENUE)
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def render(options: DemoOptions, recording: Path | None, port: int, instance: str) -> str:
+    """The TOML text."""
+    symbols = list(options.symbols)
+    played = [f"recording = {_text(str(recording))}", f"speed = {options.speed}"] if recording is not None else []
+    lines = [
+        "[instance]",
+        f"name = {_text(instance)}",
+        f"number = {INSTANCE_NUMBER}",
+        'run_dir = "run"',
+        'state_dir = "state"',
+        "",
+        f"[venues.{VENUE}]",
+        f"symbols = {_text(symbols)}",
+        "",
+        f"[venues.{VENUE}.risk]",
+        f"max_order_quantity = {_table({symbol: _times(symbol, 2) for symbol in symbols})}",
+        'max_order_notional = "5000"',
+        f"max_position = {_table({symbol: _times(symbol, 10) for symbol in symbols})}",
+        "max_open_orders = 20",
+        "max_orders_per_second = 50.0",
+        "collar = 0.02",
+        "",
+        f"[simulators.{VENUE}]",
+        f"port = {port}",
+        f"seed = {options.seed}",
+        *played,
+        "",
+        *_cores(),
+    ]
+    for number, symbol in enumerate(symbols, start=1):
+        lines += _strategy(number, symbol)
+    return "\n".join(lines) + "\n"
+
+
+def _strategy(number: int, symbol: str) -> list[str]:
+    return [
+        "[[strategies]]",
+        f"id = {number}",
+        f"name = {_text('mm-' + symbol.lower())}",
+        'module = "strategy.market_making:MarketMakingStrategy"',
+        f"instruments = {_text([f'{VENUE}:{symbol}'])}",
+        f"parameters = {{ order_quantity = {float(ORDER_QUANTITY[symbol])} }}",
+        "",
+        "[strategies.limits]",
+        f"max_order_quantity = {_text(_times(symbol, 2))}",
+        'max_order_notional = "5000"',
+        f"max_position = {_text(_times(symbol, 5))}",
+        "max_orders_per_second = 20.0",
+        "max_open_orders = 8",
+        'max_loss = "500"',
+        "price_band = 0.01",
+        "",
+    ]
+
+
+def _cores() -> list[str]:
+    """The trader and the hot servers spread over what this process may use; everything waits politely."""
+    cores = sorted(os.sched_getaffinity(0))
+    processes = [f"market_server.{VENUE}", f"trading_engine.{VENUE}", "trader"]
+    lines = ["[cores]"]
+    for index, process in enumerate(processes):
+        lines.append(f'{_text(process)} = {{ core = {cores[(index + 1) % len(cores)]}, wait = "backoff" }}')
+    return [*lines, ""]
+
+
+def _times(symbol: str, factor: int) -> str:
+    from decimal import Decimal
+
+    return str(Decimal(ORDER_QUANTITY[symbol]) * factor)
+
+
+def _text(value: object) -> str:
+    """A text or a list of texts as TOML; both are written as JSON writes them."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _table(values: dict[str, str]) -> str:
+    return "{ " + ", ".join(f"{_text(key)} = {_text(value)}" for key, value in values.items()) + " }"

@@ -1,0 +1,73 @@
+"""The venue's side of the demo's comparison, asked from the simulator's admin endpoint over loopback HTTP.
+
+The rule: nothing of ours is used to make it; amounts stay the decimal texts of the venue's own ledger until they are
+compared. Called by `demo.py` after trading has stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from decimal import Decimal
+from typing import Any
+
+from processes.demo_books import Money
+from processes.demo_report import VenueTruth
+from processes.exit_codes import ExitCode, Failure
+
+TIMEOUT_S = 5.0
+STATES = {"EXPIRED_IN_MATCH": "EXPIRED", "NEW": "OPEN"}
+"""Words of the venue for what our records call otherwise."""
+
+
+def freeze(url: str) -> None:
+    """Stop the venue's market flow; what it says afterwards is final. Raises Failure."""
+    _request(f"{url}/admin/flow", {"action": "freeze"})
+
+
+def truth(url: str, symbols: tuple[str, ...]) -> VenueTruth:
+    """The venue's books now, of its one account. Raises Failure."""
+    answer = _request(f"{url}/admin/truth")
+    accounts = answer.get("accounts", {})
+    if len(accounts) != 1:
+        raise Failure(f"{url}/admin/truth: found {len(accounts)} accounts, expected one", ExitCode.VENUE)
+    return parse(next(iter(accounts.values())), symbols)
+
+
+def parse(account: dict[str, Any], symbols: tuple[str, ...]) -> VenueTruth:
+    """One account's truth as JSON -> what is compared."""
+    positions = account["positions"]
+    return VenueTruth(
+        money=Money(
+            position={
+                symbol: Decimal(positions[symbol]["quantity"]) if symbol in positions else Decimal(0)
+                for symbol in symbols
+            },
+            fees=Decimal(account["fees"]),
+            realized_pnl=Decimal(account["realized_pnl"]),
+            unrealized_pnl=Decimal(account["unrealized_pnl"]),
+        ),
+        orders={
+            (str(order["order_id"]), STATES.get(order["state"], order["state"]), Decimal(order["filled"]))
+            for order in account["orders"]
+        },
+        trades={(trade["symbol"], str(trade["trade_id"])) for trade in account["trades"]},
+        open_orders=sum(1 for order in account["orders"] if order["open"]),
+        marks={symbol: Decimal(position["mark"]) for symbol, position in positions.items()},
+    )
+
+
+def _request(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
+    # Loopback only: an opener without the environment's proxies.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=TIMEOUT_S) as response:
+            answer = json.loads(response.read())
+    except (OSError, urllib.error.URLError, ValueError) as error:
+        raise Failure(f"{url}: the simulator did not answer usefully: {error}", ExitCode.VENUE) from None
+    if not isinstance(answer, dict):
+        raise Failure(f"{url}: found {type(answer).__name__}, expected an object", ExitCode.VENUE)
+    return answer
