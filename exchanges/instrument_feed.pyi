@@ -5,6 +5,11 @@ from shm.segment import Segment
 
 COUNTERS: tuple[str, ...]
 HISTOGRAM: str
+SEEN_DEPTH: int
+SEEN_QUOTE: int
+SEEN_TRADE: int
+SEEN_AGGREGATED_TRADE: int
+SEEN_TICKER: int
 
 class MarketOutput:
     def __init__(self, ring: Segment, books: Segment, tickers: Segment, counters: Counters) -> None: ...

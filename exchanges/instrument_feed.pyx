@@ -44,8 +44,11 @@ HISTOGRAM = "frame_to_publish"
 cdef uint16_t _QUOTE = RecordKind.QUOTE, _TRADE = RecordKind.TRADE, _BOOK_TOP = RecordKind.BOOK_TOP
 cdef uint16_t _TICKER = RecordKind.TICKER, _TICKER_ROW = RecordKind.TICKER_ROW, _BOOK_ROW = RecordKind.BOOK_ROW
 cdef uint16_t _STATUS = RecordKind.MARKET_STATUS
-cdef uint8_t _NONE = MarketStatusCode.NONE, _CROSSED = MarketStatusCode.CROSSED, _LIVE = MarketStatusCode.LIVE
+cdef uint8_t _CROSSED = MarketStatusCode.CROSSED, _LIVE = MarketStatusCode.LIVE
 cdef uint8_t _STALE = MarketStatusCode.STALE
+# The same bits for Python: what a feed has seen, and what a new connection carries anew.
+SEEN_DEPTH, SEEN_QUOTE, SEEN_TRADE = STREAM_DEPTH, STREAM_QUOTE, STREAM_TRADE
+SEEN_AGGREGATED_TRADE, SEEN_TICKER = STREAM_AGGREGATED_TRADE, STREAM_TICKER
 cdef double _MONEY_UNIT = 1e8
 cdef uint64_t _REMEMBERED = 1024  # a power of two; quotes of about half a second at the highest recorded rate
 
@@ -306,6 +309,11 @@ cdef class InstrumentFeed:
             self.withdraw(_CROSSED)
             return False
         self.epoch += 1
+        # A quote from before this book says nothing about it.
+        while (self.remembered_first < self.remembered_end
+               and self.remembered[self.remembered_first & (_REMEMBERED - 1)].update_id <= self.update_id):
+            self.remembered_first += 1
+        self.has_matched = False
         self.publish_status(MarketStatusCode.SNAPSHOT, exchange_time_ns, receive_time_ns)
         if not self.stale:
             self._publish_book(exchange_time_ns, receive_time_ns)

@@ -58,6 +58,8 @@ class BookSequencer:
         self._target = target
         self._buffer: deque[BookDelta] = deque(maxlen=buffer_limit)
         self._snapshot: BookSnapshot | None = None
+        self.resets = 0
+        """Interruptions so far: a snapshot asked for before the last one is not to be used after it."""
         self.overlapping = False
         """Two connections deliver the same stream (renewal): what is older than the book is a repetition then."""
 
@@ -71,6 +73,7 @@ class BookSequencer:
 
     def reset(self) -> None:
         """The stream was interrupted: nothing that was buffered can connect to what comes."""
+        self.resets += 1
         self._target.live = False
         self._snapshot = None
         self._buffer.clear()
