@@ -1,0 +1,595 @@
+"""Binance USDⓈ-M futures as a server on loopback: REST, streams, user data, WebSocket API, and an admin endpoint.
+
+    server = await serve(SimulatorOptions(recordings=("btcusdt.gz",)))
+    ... http://127.0.0.1:{server.port}/fapi/v1/...   ws://127.0.0.1:{server.port}/public/ws/btcusdt@bookTicker ...
+    await server.close()
+
+One port speaks everything. Our orders meet a market that is played from recordings or generated from a seed
+(`exchanges.simulator`); recorded frames go out byte for byte. `processes/simulator.py` runs it as a process, tests run
+it in their own loop. Everything happens in one event loop: a request is matched and booked without an await.
+
+Made, not recorded: exchangeInfo always; aggTrade and markPrice where a recording has none; all of it when generated.
+All diff-depth speeds of a symbol carry the same frames (a recording's own speed, 100 ms when generated).
+Not simulated: klines, tickers other than those of the call table, conditional orders, hedge mode, isolated margin,
+funding, liquidation. Streams of these kinds can be subscribed and stay silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import json
+import logging
+import math
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+from aiohttp import web
+
+from exchanges.binance import simulator_frames as frames
+from exchanges.binance.simulator_admin import account_truth
+from exchanges.binance.simulator_auth import DEMO_KEY, ApiKey, read_parameters
+from exchanges.binance.simulator_calls import BY_PATH
+from exchanges.binance.simulator_dispatch import Asked, Dispatcher, DropReply, OrderEvents
+from exchanges.binance.simulator_errors import VenueError
+from exchanges.binance.simulator_instruments import instrument_for
+from exchanges.binance.simulator_limits import RateLimits
+from exchanges.binance.simulator_market_calls import encode
+from exchanges.binance.simulator_recording import RecordedFlow
+from exchanges.binance.simulator_replies import user_events
+from exchanges.binance.simulator_streams import MARKET, PRIVATE, PUBLIC, StreamConnection, StreamHub, parse_stream
+from exchanges.binance.simulator_venue import SymbolMarket, Venue
+from exchanges.binance.simulator_ws_api import HANDSHAKE_WEIGHT, WebSocketApi
+from exchanges.simulator.errors import SimulatorError
+from exchanges.simulator.exchange import SimulatedExchange
+from exchanges.simulator.flow import (
+    AggregateTrade,
+    Delta,
+    FlowPlayer,
+    MarketEvent,
+    MarketFlow,
+    MarketTrade,
+    MarkTick,
+    OtherFrame,
+    Top,
+)
+from exchanges.simulator.generator import GeneratedFlow
+from exchanges.simulator.ledger import Account, money
+from exchanges.simulator.orders import Report
+
+__all__ = ["DEMO_KEY", "ApiKey", "SimulatorError", "SimulatorOptions", "SimulatorServer", "serve"]
+
+LOG = logging.getLogger("corelane.simulator.binance")
+TIMER_S = 0.01
+"""The venue checks countdowns about every 10 ms."""
+MARKS_PER_SLOW_MARK = 3
+"""`@markPrice` speaks every 3 s, `@markPrice@1s` every second."""
+PARTIAL_DEPTHS = (5, 10, 20)
+MAX_BODY = 1 << 20
+
+
+@dataclass(frozen=True)
+class SimulatorOptions:
+    """How the simulator is set up. Symbols of recordings are listed too; symbols without a recording are generated.
+
+    `speed` scales both kinds of flow, `math.inf` plays as fast as clients read. `start` says whether a recording
+    waits for the first subscriber of its symbol and then `start_delay_ms` for its other sockets. Money and rates are
+    decimal text."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    symbols: tuple[str, ...] = ("BTCUSDT",)
+    recordings: tuple[str, ...] = ()
+    seed: int = 1
+    speed: float = 1.0
+    start: Literal["first_subscriber", "at_once"] = "first_subscriber"
+    start_delay_ms: int = 200
+    api_keys: tuple[ApiKey, ...] = (DEMO_KEY,)
+    wallet_balance: str = "100000"
+    maker_fee: str = "0.0002"
+    taker_fee: str = "0.0005"
+    leverage: int = 20
+    reply_schema: Literal["2026", "2025"] = "2026"
+    order_events: OrderEvents = "any"
+    strict_routes: bool = False
+    ping_interval_s: float = 180.0
+    pong_timeout_s: float = 600.0
+    connection_life_s: float = 24 * 3600.0
+    weight_limit_1m: int = 2400
+    order_limit_10s: int = 300
+    order_limit_1m: int = 1200
+
+    def __post_init__(self) -> None:
+        try:
+            loopback = self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            loopback = False
+        if not loopback:
+            raise SimulatorError(f"simulator host {self.host!r}: the simulator listens on loopback only")
+        if not 0 <= self.port < 65536:
+            raise SimulatorError(f"simulator port {self.port}: expected 0 (pick one) to 65535")
+        if not self.speed > 0:
+            raise SimulatorError(f"simulator speed {self.speed}: expected a number above 0")
+        if not self.symbols and not self.recordings:
+            raise SimulatorError("simulator: expected at least one symbol or recording")
+        for name in ("wallet_balance", "maker_fee", "taker_fee"):
+            try:
+                finite = Decimal(getattr(self, name)).is_finite()
+            except ArithmeticError:
+                finite = False
+            if not finite:
+                raise SimulatorError(f"simulator {name} {getattr(self, name)!r}: expected a decimal number as text")
+
+
+class SimulatorServer:
+    """A running simulator; make it with `serve`. All methods belong to its event loop."""
+
+    def __init__(self, options: SimulatorOptions, flows: list[MarketFlow]) -> None:
+        self.options = options
+        self.port = options.port
+        symbols = list(dict.fromkeys(symbol for flow in flows for symbol in flow.symbols))
+        self.exchange = SimulatedExchange([instrument_for(s) for s in symbols], _now_ms, self._on_reports)
+        for key in options.api_keys:
+            self.exchange.accounts.setdefault(
+                key.account,
+                Account(
+                    key.account,
+                    "USDT",
+                    Decimal(options.wallet_balance),
+                    Decimal(options.maker_fee),
+                    Decimal(options.taker_fee),
+                    options.leverage,
+                ),
+            )
+        limits = RateLimits(options.weight_limit_1m, options.order_limit_10s, options.order_limit_1m)
+        keys = {key.key: key for key in options.api_keys}
+        self.venue = Venue(self.exchange, keys, limits, _now_ms, options.reply_schema == "2025")
+        self.venue.configuration_events = self._send_configuration
+        self.hub = StreamHub(self.venue.faults, options.strict_routes)
+        self.hub.on_subscribed = self._on_subscribed
+        self.dispatcher = Dispatcher(
+            self.venue, options.order_events, self.hub.strike_connections, self._hold, self._release, self._drained
+        )
+        self.players: list[FlowPlayer] = []
+        for flow in flows:
+            delay = options.start_delay_ms / 1000 if options.start == "first_subscriber" else 0.0
+            waits = isinstance(flow, RecordedFlow)
+            player = FlowPlayer(flow, options.speed, self._deliver, self.hub.backlog, delay if waits else 0.0)
+            self.players.append(player)
+            for symbol in flow.symbols:
+                snapshot = flow.snapshot(symbol)
+                market = SymbolMarket(flow, snapshot, snapshot.event_ms, snapshot.time_ms, synced=not waits)
+                self.venue.markets[symbol] = market
+                self.venue.book(symbol).load(snapshot.bids, snapshot.asks, snapshot.update_id)
+        self._handlers = {
+            Top: self._on_top,
+            MarketTrade: self._on_trade,
+            AggregateTrade: self._on_aggregate,
+            Delta: self._on_delta,
+            MarkTick: self._on_mark,
+            OtherFrame: self._on_other,
+        }
+        self._marks_sent: dict[str, int] = {}
+        self._gates: dict[str, list[list[Report]]] = {}
+        self._gate_depth: dict[str, int] = {}
+        self._frozen = False
+        self._started = time.monotonic()
+        self._runner: web.AppRunner | None = None
+        self._timer: asyncio.Task[None] | None = None
+
+    # --- life ------------------------------------------------------------------------------------------------------
+    async def start(self) -> None:
+        """Listen; SimulatorError when the port is taken."""
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_route("*", "/{path:.*}", self._on_request)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self.options.host, self.options.port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            where = f"{self.options.host}:{self.options.port}"
+            if error.errno == errno.EADDRINUSE:
+                raise SimulatorError(f"simulator port {where} is busy: another process listens there") from None
+            raise SimulatorError(f"simulator cannot listen on {where}: {error.strerror or error}") from None
+        self.port = int(self._runner.addresses[0][1])
+        self._timer = asyncio.get_running_loop().create_task(self._run_timer(), name="simulator timer")
+        for player in self.players:
+            if self.options.start == "at_once" or not isinstance(player.flow, RecordedFlow):
+                player.start()
+        for line in self.describe():
+            LOG.info(line)
+
+    async def close(self) -> None:
+        """Stop the market, cut all clients, free the port."""
+        for player in self.players:
+            await player.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            await asyncio.gather(self._timer, return_exceptions=True)
+        for connection in tuple(self.hub.connections):
+            connection.abort()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def __aenter__(self) -> SimulatorServer:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def rest_url(self) -> str:
+        return f"http://{self.options.host}:{self.port}"
+
+    @property
+    def stream_url(self) -> str:
+        return f"ws://{self.options.host}:{self.port}"
+
+    def describe(self) -> list[str]:
+        """What is served and what of it is made: one line per flow, for the log."""
+        lines = [f"binance simulator on {self.rest_url}, accounts {', '.join(self.exchange.accounts)}"]
+        for player in self.players:
+            flow = player.flow
+            if isinstance(flow, RecordedFlow):
+                made = ", ".join(("exchangeInfo", *flow.lacks))
+                lines.append(
+                    f"{flow.symbol}: recording {flow.path}, {flow.frames} frames over {flow.span_ns / 1e9:.1f} s, "
+                    f"speed {self.options.speed:g}; made from it: {made}"
+                )
+            else:
+                lines.append(f"{', '.join(flow.symbols)}: generated, seed {self.options.seed}, every stream is made")
+        return lines
+
+    async def _run_timer(self) -> None:
+        while True:
+            await asyncio.sleep(TIMER_S)
+            self.exchange.on_timer()
+            now = _now_ms()
+            for entry in [entry for entry in self.venue.listen_keys.values() if entry.expires_ms <= now]:
+                self.expire_listen_key(entry.key)
+
+    def expire_listen_key(self, key: str) -> None:
+        """Tell its sockets; after that they stay open and silent."""
+        if self.venue.listen_keys.pop(key, None) is None:
+            return
+        body = orjson.dumps({"e": "listenKeyExpired", "E": _now_ms(), "listenKey": key})
+        self.hub.publish_user(key, "listenKeyExpired", body)
+
+    # --- the market ------------------------------------------------------------------------------------------------
+    def _on_subscribed(self, symbol: str) -> None:
+        for player in self.players:
+            if symbol in player.flow.symbols or not symbol:
+                player.start()
+
+    def _deliver(self, event: MarketEvent) -> None:
+        market = self.venue.markets[event.symbol]
+        market.event_ms, market.time_ms = event.event_ms, event.time_ms
+        self._handlers[type(event)](event)  # type: ignore[operator]
+
+    def _publish(self, event: MarketEvent, kind: str, make: Any) -> None:
+        key = f"{event.symbol.lower()}@{kind}"
+        if self.hub.subscribers.get(key):
+            frame = event.frame
+            self.hub.publish(key, frame if frame is not None else make(event, self.exchange.instruments[event.symbol]))
+
+    def _on_top(self, event: Top) -> None:
+        self._publish(event, "bookTicker", frames.book_ticker)
+        self.exchange.on_top(
+            event.symbol,
+            event.bid,
+            event.bid_quantity,
+            event.ask,
+            event.ask_quantity,
+            event.update_id,
+            event.time_ms,
+        )
+
+    def _on_trade(self, event: MarketTrade) -> None:
+        self._publish(event, "trade", frames.trade)
+        self.venue.markets[event.symbol].trades.append(event)
+        self.exchange.on_trade(event.symbol, event.price, event.quantity, event.buyer_is_maker, event.time_ms)
+
+    def _on_aggregate(self, event: AggregateTrade) -> None:
+        self._publish(event, "aggTrade", frames.aggregate_trade)
+
+    def _on_delta(self, event: Delta) -> None:
+        self._publish(event, "depth", frames.depth_update)
+        if not event.matched:
+            return
+        self.venue.markets[event.symbol].synced = True
+        self.exchange.on_delta(event.symbol, event.bids, event.asks, event.last_id, event.time_ms)
+        symbol, book = event.symbol.lower(), self.venue.book(event.symbol)
+        for limit in PARTIAL_DEPTHS:
+            key = f"{symbol}@depth{limit}"
+            if self.hub.subscribers.get(key):
+                bids, asks = book.top_levels(True, limit), book.top_levels(False, limit)
+                instrument = self.exchange.instruments[event.symbol]
+                self.hub.publish(key, frames.partial_depth(event, bids, asks, instrument))
+
+    def _on_mark(self, event: MarkTick) -> None:
+        self._send_mark(event.symbol, event.event_ms)
+
+    def _send_mark(self, symbol: str, event_ms: int, everybody: bool = False) -> None:
+        book = self.venue.book(symbol)
+        if book.ready:
+            self.exchange.set_mark(symbol, money(book.mid))
+        body = frames.mark_price(symbol, self.exchange.mark(symbol), event_ms)
+        count = self._marks_sent[symbol] = self._marks_sent.get(symbol, 0) + 1
+        self.hub.publish(f"{symbol.lower()}@markPrice@1s", body)
+        if everybody or count % MARKS_PER_SLOW_MARK == 1:
+            self.hub.publish(f"{symbol.lower()}@markPrice", body)
+
+    def _on_other(self, event: OtherFrame) -> None:
+        stream = parse_stream(event.stream or "")
+        if stream is None or event.frame is None:
+            return
+        if stream.key.startswith(f"{event.symbol.lower()}@markPrice"):
+            self.exchange.set_mark(event.symbol, Decimal(str(orjson.loads(event.frame)["p"])))
+        self.hub.publish(stream.key, event.frame)
+
+    def freeze(self) -> None:
+        """Stop all flows for good and send one last mark price per symbol, so that everybody values with the same."""
+        for player in self.players:
+            player.freeze()
+        if not self._frozen:
+            self._frozen = True
+            for symbol, market in self.venue.markets.items():
+                self._send_mark(symbol, market.event_ms or _now_ms(), everybody=True)
+
+    # --- user events -----------------------------------------------------------------------------------------------
+    def _on_reports(self, account: str, reports: list[Report]) -> None:
+        gate = self._gates.get(account)
+        if gate is not None:
+            gate.append(reports)
+        else:
+            self._send_reports(account, reports)
+
+    def _send_reports(self, account: str, reports: list[Report]) -> None:
+        keys = self._listen_keys(account)
+        if not keys:
+            return
+        for event in user_events(reports, self.exchange.instruments):
+            body = orjson.dumps(event)
+            for key in keys:
+                self.hub.publish_user(key, event["e"], body)
+
+    def _send_configuration(self, account: str, body: dict[str, Any]) -> None:
+        now = _now_ms()
+        event = orjson.dumps({"e": "ACCOUNT_CONFIG_UPDATE", "E": now, "T": now} | body)
+        for key in self._listen_keys(account):
+            self.hub.publish_user(key, "ACCOUNT_CONFIG_UPDATE", event)
+
+    def _listen_keys(self, account: str) -> list[str]:
+        return [entry.key for entry in self.venue.listen_keys.values() if entry.account == account]
+
+    def _hold(self, account: str) -> None:
+        """Keep the account's events back until as many releases."""
+        self._gates.setdefault(account, [])
+        self._gate_depth[account] = self._gate_depth.get(account, 0) + 1
+
+    def _release(self, account: str) -> None:
+        self._gate_depth[account] -= 1
+        if not self._gate_depth[account]:
+            for reports in self._gates.pop(account):
+                self._send_reports(account, reports)
+
+    async def _drained(self, account: str) -> None:
+        await self.hub.drained(self._listen_keys(account))
+
+    # --- sockets ---------------------------------------------------------------------------------------------------
+    async def _on_request(self, request: web.Request) -> web.StreamResponse:
+        path = request.path
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._on_socket(request, path)
+        if path.startswith("/admin/"):
+            return await self._on_admin(request, path)
+        return await self._on_rest(request, path)
+
+    async def _on_rest(self, request: web.Request, path: str) -> web.StreamResponse:
+        ip = request.remote or ""
+        endpoint = BY_PATH.get((request.method, path))
+        if endpoint is None:
+            text = f"Path {path}, Method {request.method} is invalid"
+            return _json({"code": -5000, "msg": text}, 404, {})
+        query = request.raw_path.partition("?")[2]
+        body = (await request.read()).decode("utf-8", "replace") if request.can_read_body else ""
+        signed = read_parameters(query, body)
+        asked = Asked(
+            endpoint, ip, signed.parameters, signed.payload, signed.signature, request.headers.get("X-MBX-APIKEY")
+        )
+        known = self.venue.keys.get(asked.api_key or "")
+        counted = known.account if known is not None and endpoint.orders != (0, 0) else None
+        with self.dispatcher.in_flight(endpoint):
+            try:
+                answer, release = await self.dispatcher.answer(asked)
+            except VenueError as error:
+                return _json(error.body, error.status, self.venue.limits.headers(ip, counted, _now_ms()))
+            except DropReply:
+                if request.transport is not None:
+                    request.transport.abort()
+                return web.Response(status=500)
+            response = web.Response(
+                body=encode(answer),
+                content_type="application/json",
+                headers=self.venue.limits.headers(ip, counted, _now_ms()),
+            )
+            if release is not None:
+                try:
+                    await response.prepare(request)
+                    await response.write_eof()
+                finally:
+                    self._release(release)
+            return response
+
+    async def _on_socket(self, request: web.Request, path: str) -> web.StreamResponse:
+        socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=MAX_BODY)
+        parts = [part for part in path.split("/") if part]
+        if parts[:2] == ["ws-fapi", "v1"]:
+            ip = request.remote or ""
+            try:
+                self.venue.limits.add_weight(ip, HANDSHAKE_WEIGHT, _now_ms())
+            except VenueError as error:
+                return _json(error.body, error.status, {})
+            await socket.prepare(request)
+            show = request.query.get("returnRateLimits", "true") != "false"
+            await WebSocketApi(self.dispatcher, ip, show).serve(socket)
+            return socket
+        route = parts.pop(0) if parts and parts[0] in (PUBLIC, MARKET, PRIVATE) else None
+        form = parts.pop(0) if parts else ""
+        if form not in ("ws", "stream"):
+            return _json({"code": -5000, "msg": f"Path {path}, Method GET is invalid"}, 404, {})
+        await socket.prepare(request)
+        connection = StreamConnection(self.hub, socket, route, combined=form == "stream")
+        names = parts if form == "ws" else [n for n in request.query.get("streams", "").split("/") if n]
+        for name in names:
+            # Names of no kind in a URL are ignored: the socket opens and stays silent, as for a bad listen key.
+            if "@" in name or name.startswith("!"):
+                connection.subscribe(name)
+            elif route in (None, PRIVATE):
+                connection.listen(name)
+        self._listen_by_query(connection, request)
+        options = self.options
+        await connection.serve(request, options.ping_interval_s, options.pong_timeout_s, options.connection_life_s)
+        return socket
+
+    @staticmethod
+    def _listen_by_query(connection: StreamConnection, request: web.Request) -> None:
+        """`?listenKey=K1&events=A/B&listenKey=K2&events=C`: each events list belongs to the key before it."""
+        if connection.route not in (None, PRIVATE):
+            return
+        key = ""
+        for name, value in request.query.items():
+            if name == "listenKey":
+                key = value
+                connection.listen(key)
+            elif name == "events" and key:
+                connection.listen(key, frozenset(value.split("/")))
+
+    # --- admin -----------------------------------------------------------------------------------------------------
+    async def _on_admin(self, request: web.Request, path: str) -> web.StreamResponse:
+        """JSON in, JSON out; a mistake is HTTP 400 with one sentence."""
+        try:
+            if (request.method, path) == ("GET", "/admin/health"):
+                return _json(self.health(), 200, {})
+            if (request.method, path) == ("GET", "/admin/truth"):
+                return _json(self.truth(request.query.get("account")), 200, {})
+            if (request.method, path) == ("POST", "/admin/fault"):
+                return _json(self.arm(await _body(request)), 200, {})
+            if (request.method, path) == ("DELETE", "/admin/fault"):
+                self.venue.faults.clear()
+                return _json({"faults": self.venue.faults.report()}, 200, {})
+            if (request.method, path) == ("POST", "/admin/flow"):
+                self.command_flow(await _body(request))
+                return _json(self.health(), 200, {})
+        except SimulatorError as error:
+            return _json({"error": str(error)}, 400, {})
+        return _json({"error": f"{request.method} {path}: no such admin call"}, 404, {})
+
+    def health(self) -> dict[str, Any]:
+        """State of the flows and sockets."""
+        return {
+            "ok": all(player.failure is None for player in self.players),
+            "venue": "binance",
+            "uptime_s": round(time.monotonic() - self._started, 3),
+            "frozen": self._frozen,
+            "connections": len(self.hub.connections),
+            "flows": [
+                {
+                    "symbols": list(player.flow.symbols),
+                    "kind": "recording" if isinstance(player.flow, RecordedFlow) else "generator",
+                    "state": player.state.name.lower(),
+                    "delivered": player.delivered,
+                    "position_s": round(player.position_ns / 1e9, 3),
+                    "failure": None if player.failure is None else repr(player.failure),
+                }
+                for player in self.players
+            ],
+        }
+
+    def truth(self, account: str | None = None) -> dict[str, Any]:
+        """Everything: one account's orders, trades, positions and money (the first one's by default), and counts."""
+        name = account or next(iter(self.exchange.accounts))
+        owner = self.exchange.accounts.get(name)
+        if owner is None:
+            raise SimulatorError(f"account {name!r}: expected one of {', '.join(self.exchange.accounts)}")
+        return account_truth(self.venue, owner) | {
+            "time": _now_ms(),
+            "frozen": self._frozen,
+            "flows": self.health()["flows"],
+            "requests": dict(self.venue.requests),
+            "faults": self.venue.faults.report(),
+            "frames_sent": dict(self.hub.frames_sent),
+        }
+
+    def arm(self, description: dict[str, Any]) -> dict[str, Any]:
+        """Arm one fault; disconnects, silences and expiries strike at once unless they wait for an order."""
+        fault = self.venue.faults.arm(description)
+        if fault.kind == "listen_key_expired":
+            for entry in tuple(self.venue.listen_keys.values()):
+                self.expire_listen_key(entry.key)
+            fault.count = 1
+            self.venue.faults.count(fault)
+        elif fault.kind in ("disconnect", "silence") and not fault.with_order and not fault.skip:
+            self.hub.strike_connections()
+        return {"armed": len(self.venue.faults.armed), "faults": self.venue.faults.report()}
+
+    def command_flow(self, command: dict[str, Any]) -> None:
+        """`{"command": "pause" | "resume" | "freeze"}`."""
+        wanted = command.get("command")
+        if wanted == "pause":
+            for player in self.players:
+                player.pause()
+        elif wanted == "resume":
+            for player in self.players:
+                player.resume()
+        elif wanted == "freeze":
+            self.freeze()
+        else:
+            raise SimulatorError(f'flow command: expected "pause", "resume" or "freeze", found {wanted!r}')
+
+
+async def serve(options: SimulatorOptions) -> SimulatorServer:
+    """Load the market, listen, and return the running server (its `port` is the real one).
+
+    SimulatorError, one sentence, when a recording or an option is wrong or the port is taken."""
+    flows: list[MarketFlow] = []
+    for path in options.recordings:
+        flows.append(await asyncio.to_thread(RecordedFlow, Path(path)))
+    recorded = [symbol for flow in flows for symbol in flow.symbols]
+    for symbol in recorded:
+        if recorded.count(symbol) > 1:
+            raise SimulatorError(
+                f"recordings: {symbol} is recorded in more than one file, expected one file per symbol"
+            )
+    generated = [instrument_for(symbol) for symbol in dict.fromkeys(options.symbols) if symbol not in recorded]
+    if generated and math.isinf(options.speed):
+        raise SimulatorError("simulator speed inf: a generated market has no end, expected a finite speed")
+    if generated:
+        flows.append(GeneratedFlow(generated, options.seed, _now_ms()))
+    server = SimulatorServer(options, flows)
+    await server.start()
+    return server
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _json(value: Any, status: int, headers: dict[str, str]) -> web.Response:
+    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json", headers=headers)
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    try:
+        value = json.loads(await request.text() or "{}")
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise SimulatorError(f"admin body: expected a JSON object ({error})") from None
+    if not isinstance(value, dict):
+        raise SimulatorError(f"admin body: expected a JSON object, found {value!r}")
+    return value

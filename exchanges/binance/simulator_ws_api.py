@@ -1,0 +1,153 @@
+"""The WebSocket API (`/ws-fapi/v1`): the same calls by method name, over one socket.
+
+Source: the WebSocket API general-info page. Signed with the parameters sorted by name (`apiKey` included), or by a
+session that logged on with an Ed25519 key. Methods come from the table of calls; a version prefix `v1/` is accepted.
+No user events are pushed here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from aiohttp import WSMsgType, web
+
+from exchanges.binance.simulator_auth import ApiKey, check_signature, check_timestamp, find_key, socket_payload
+from exchanges.binance.simulator_calls import BY_SOCKET_METHOD, Endpoint, Security
+from exchanges.binance.simulator_dispatch import Asked, Dispatcher, DropReply
+from exchanges.binance.simulator_errors import VenueError, missing
+from exchanges.binance.simulator_limits import MINUTE_MS, TEN_SECONDS_MS
+from exchanges.binance.simulator_market_calls import Encoded
+
+HANDSHAKE_WEIGHT = 5
+LOGON_WEIGHT = 2
+
+
+class WebSocketApi:
+    """One connection; requests are answered in the order they come, which the venue does not promise."""
+
+    def __init__(self, dispatcher: Dispatcher, ip: str, show_limits: bool) -> None:
+        self._dispatcher = dispatcher
+        self._venue = dispatcher.venue
+        self._ip = ip
+        self._show_limits = show_limits
+        self._session: ApiKey | None = None
+        self._connected_ms = self._venue.clock_ms()
+        self._authorized_ms: int | None = None
+
+    async def serve(self, socket: web.WebSocketResponse) -> None:
+        """Until the client leaves or a fault cuts the line."""
+        async for message in socket:
+            if message.type is WSMsgType.PING:
+                await socket.pong(message.data)
+            elif message.type is WSMsgType.TEXT:
+                try:
+                    reply, release = await self.reply(message.data)
+                except DropReply:
+                    return
+                await socket.send_frame(reply, WSMsgType.TEXT)
+                if release is not None:
+                    self._dispatcher.release(release)
+
+    async def reply(self, message: str) -> tuple[bytes, str | None]:
+        """(the answer to one text message, the account whose events wait for its sending)."""
+        try:
+            request = orjson.loads(message)
+        except orjson.JSONDecodeError:
+            request = None
+        if not isinstance(request, dict) or not isinstance(request.get("params", {}), dict):
+            error = VenueError(-1013, "INVALID_MESSAGE.")
+            return self._error(None, error, None, None, True), None
+        identity = request.get("id")
+        parameters: dict[str, Any] = dict(request.get("params", {}))
+        show = parameters.pop("returnRateLimits", self._show_limits) is not False
+        method = str(request.get("method", "")).removeprefix("v1/")
+        account: str | None = None
+        endpoint: Endpoint | None = None
+        release: str | None = None
+        try:
+            if method.startswith("session."):
+                result: Any = self._session_call(method, parameters)
+            else:
+                endpoint = BY_SOCKET_METHOD.get(method)
+                if endpoint is None:
+                    raise VenueError(-1102, f"Unknown method '{method}'.")
+                asked, account = self._asked(endpoint, parameters)
+                with self._dispatcher.in_flight(endpoint):
+                    result, release = await self._dispatcher.answer(asked)
+        except VenueError as error:
+            return self._error(identity, error, endpoint, account, show), None
+        body = bytes(result) if isinstance(result, Encoded) else orjson.dumps(result)
+        head = b'{"id":' + orjson.dumps(identity) + b',"status":200,"result":' + body
+        return head + self._limits(endpoint, account, show) + b"}", release
+
+    def _asked(self, endpoint: Endpoint, parameters: dict[str, Any]) -> tuple[Asked, str | None]:
+        explicit = "apiKey" in parameters and (
+            "signature" in parameters or endpoint.security is not Security.SIGNED or self._session is None
+        )
+        key = parameters.get("apiKey") if explicit else self._session.key if self._session else None
+        texts = {name: _text(value) for name, value in parameters.items() if name not in ("signature", "apiKey")}
+        asked = Asked(
+            endpoint,
+            self._ip,
+            texts,
+            socket_payload(parameters),
+            None if parameters.get("signature") is None else str(parameters["signature"]),
+            None if key is None else str(key),
+            signed_by_session=not explicit and self._session is not None,
+        )
+        known = self._venue.keys.get(asked.api_key or "")
+        return asked, known.account if known else None
+
+    # --- session ---------------------------------------------------------------------------------------------------
+    def _session_call(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        now = self._venue.clock_ms()
+        self._venue.requests[method] += 1
+        self._venue.limits.add_weight(self._ip, LOGON_WEIGHT, now)
+        if method == "session.logon":
+            if "apiKey" not in parameters:
+                raise missing("apiKey")
+            key = find_key(self._venue.keys, str(parameters["apiKey"]))
+            if not key.public_key_pem:
+                raise VenueError(-4056, "Invalid API-key type: session.logon needs an Ed25519 key.")
+            check_signature(key, socket_payload(parameters), str(parameters.get("signature", "")))
+            check_timestamp({name: _text(value) for name, value in parameters.items()}, now)
+            self._session, self._authorized_ms = key, now
+        elif method == "session.logout":
+            self._session = self._authorized_ms = None
+        elif method != "session.status":
+            raise VenueError(-1102, f"Unknown method '{method}'.")
+        return {
+            "apiKey": self._session.key if self._session else None,
+            "authorizedSince": self._authorized_ms,
+            "connectedSince": self._connected_ms,
+            "returnRateLimits": self._show_limits,
+            "serverTime": now,
+        }
+
+    # --- answers ---------------------------------------------------------------------------------------------------
+    def _error(
+        self, identity: Any, error: VenueError, endpoint: Endpoint | None, account: str | None, show: bool
+    ) -> bytes:
+        head = orjson.dumps({"id": identity, "status": error.status, "error": error.body})[:-1]
+        return head + self._limits(endpoint, account, show) + b"}"
+
+    def _limits(self, endpoint: Endpoint | None, account: str | None, show: bool) -> bytes:
+        if not show:
+            return b""
+        limits, now = self._venue.limits, self._venue.clock_ms()
+        rows: list[dict[str, Any]] = []
+        if endpoint is not None and endpoint.orders != (0, 0) and account is not None:
+            ten = {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": limits.orders_10s}
+            minute = {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": limits.orders_1m}
+            rows.append(ten | {"count": limits.orders_used(account, TEN_SECONDS_MS, now)})
+            rows.append(minute | {"count": limits.orders_used(account, MINUTE_MS, now)})
+        weight = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": limits.weight_1m}
+        rows.append(weight | {"count": limits.weight_used(self._ip, now)})
+        return b',"rateLimits":' + orjson.dumps(rows)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
