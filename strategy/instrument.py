@@ -72,7 +72,9 @@ class Instrument:
     def refresh(self, row: InstrumentRow) -> None:
         """Take over a changed row. The scales stand in every mantissa that is alive, so they may not change."""
         if row.tick_size <= 0 or row.lot_size <= 0:
-            raise InstrumentError(f"{self.name} has tick size {row.tick_size} and lot size {row.lot_size}, expected both > 0")
+            raise InstrumentError(
+                f"{self.name} has tick size {row.tick_size} and lot size {row.lot_size}, expected both > 0"
+            )
         if (row.price_scale, row.quantity_scale) != (self.price_scale, self.quantity_scale):
             raise InstrumentError(
                 f"{self.name} changed its scales from {self.price_scale}/{self.quantity_scale} to "
@@ -102,7 +104,8 @@ class Instrument:
         # notional in 1e-8 = price * quantity * contract_size / 10**(price_scale + quantity_scale + 8 - 8), kept as one
         # factor and one divisor; where the contract is 1.0 and the scales add up to <= 8 the divisor is 1: exact.
         scale = self.price_scale + self.quantity_scale
-        factor, divisor = self.contract_size, 10**scale
+        factor: int = self.contract_size
+        divisor: int = 10**scale
         common = math.gcd(factor, divisor)
         self.notional_factor = factor // common
         self.notional_divisor = divisor // common
@@ -148,10 +151,14 @@ class Instrument:
             nearest = math.floor(ticks) if side == Side.BUY else math.ceil(ticks)
         mantissa = nearest * tick
         if mantissa <= 0 or mantissa < self.minimum_price:
-            raise InstrumentError(f"price {price} of {self.name} is below its lowest, {self.price_of(self.minimum_price or tick)}")
+            raise InstrumentError(
+                f"price {price} of {self.name} is below its lowest, {self.price_of(self.minimum_price or tick)}"
+            )
         if 0 < self.maximum_price < mantissa:
-            raise InstrumentError(f"price {price} of {self.name} is above its highest, {self.price_of(self.maximum_price)}")
-        return mantissa
+            raise InstrumentError(
+                f"price {price} of {self.name} is above its highest, {self.price_of(self.maximum_price)}"
+            )
+        return int(mantissa)
 
     def quantity_mantissa(self, quantity: float | Decimal) -> int:
         """Whole lots, rounded down. Raises InstrumentError below the smallest or above the largest order."""
@@ -175,8 +182,9 @@ class Instrument:
 
     def exact_quantity(self, text: str) -> int:
         """Mantissa of a limit written as decimal text, rounded down: a limit is never widened."""
-        return int((Decimal(text) * 10**self.quantity_scale).to_integral_value(ROUND_FLOOR))
+        return int(Decimal(text).scaleb(self.quantity_scale).to_integral_value(ROUND_FLOOR))
 
     def notional(self, price_mantissa: int, quantity_mantissa: int) -> int:
         """Value in 1e-8 of the quote currency, rounded up: used by limits only, never by the ledger."""
+        # Floor division of the negated value: rounded up.
         return -(-price_mantissa * quantity_mantissa * self.notional_factor // self.notional_divisor)

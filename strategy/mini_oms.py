@@ -4,8 +4,8 @@ The theory
 ----------
 An order is in one of the ten states of `shm.layout.OrderState`. Six are live (it may still trade), four are terminal.
 `TRANSITIONS` gives, for every (state, input) pair, what happens; there is no other code that changes a state. Inputs
-are our own wishes (ASK_*), the venue's words as the engine reports them, and two facts about the way there (ENGINE_LOST,
-ABSENT). The rules behind the table:
+are our own wishes (ASK_*), the venue's words as the engine reports them, and two facts about the way there
+(ENGINE_LOST, ABSENT). The rules behind the table:
 
 1. *Only the venue's word ends an order.* A timeout, a lost engine, a recovery that does not mention it: UNKNOWN, never
    CANCELED. REJECTED is also the word for "refused on this host, nothing was sent".
@@ -25,7 +25,7 @@ ABSENT). The rules behind the table:
 Orders of an earlier trader of this instance ("adopted", found by a recovery) start as UNKNOWN and move by the same
 table. Orders without our id bits ("external") are tracked and reported, never touched.
 
-Called by the container for every OrderEvent of every venue and for every wish of a strategy. One thread. It does no I/O.
+Called by the container for every OrderEvent of every venue and every wish of a strategy. One thread, no I/O.
 """
 
 from __future__ import annotations
@@ -36,7 +36,17 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
-from shm.layout import TERMINAL_STATES, EventType, FillPart, OrderState, Reason, RequestType, Side, instance_of, strategy_of
+from shm.layout import (
+    TERMINAL_STATES,
+    EventType,
+    FillPart,
+    OrderState,
+    Reason,
+    RequestType,
+    Side,
+    instance_of,
+    strategy_of,
+)
 from strategy.order import Fill, Order
 
 if TYPE_CHECKING:
@@ -93,66 +103,49 @@ class Step(IntEnum):
     ILLEGAL = 106
 
 
-_S = OrderState
-_SAME, _RESUME, _WORKING, _ILLEGAL = Step.SAME, Step.RESUME, Step.WORKING, Step.ILLEGAL
-
 STATES: Final = (
-    _S.PENDING_NEW, _S.OPEN, _S.PARTIALLY_FILLED, _S.PENDING_CANCEL, _S.PENDING_REPLACE, _S.UNKNOWN,
-    _S.FILLED, _S.CANCELED, _S.REJECTED, _S.EXPIRED,
+    OrderState.PENDING_NEW, OrderState.OPEN, OrderState.PARTIALLY_FILLED, OrderState.PENDING_CANCEL,
+    OrderState.PENDING_REPLACE, OrderState.UNKNOWN,
+    OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED,
 )  # fmt: skip
 
-# One row per input, one column per state in the order of STATES.
+# The words of the table: three letters each, so that a row is a line.
+_CXL, _REP, _UNK = OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE, OrderState.UNKNOWN
+_FIL, _CAN, _REJ, _EXP = OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED
+_SAM, _RES, _WRK, _IFC = Step.SAME, Step.RESUME, Step.WORKING, Step.IF_COMPLETE
+_IFN, _REV, ____ = Step.IF_NEVER_ACCEPTED, Step.REVIVE, Step.ILLEGAL
+
+# One row per input, one column per state in the order of STATES; ____ is illegal.
 _TABLE: Final[dict[Input, tuple[int, ...]]] = {
-    #                         PENDING_NEW    OPEN           PARTIALLY_F.   PENDING_CANCEL PENDING_REPL.  UNKNOWN
-    #                         FILLED         CANCELED       REJECTED       EXPIRED
-    Input.ASK_CANCEL:        (_S.PENDING_CANCEL, _S.PENDING_CANCEL, _S.PENDING_CANCEL, _ILLEGAL, _S.PENDING_CANCEL, _SAME,
-                              _ILLEGAL,      _ILLEGAL,      _ILLEGAL,      _ILLEGAL),
-    Input.ASK_REPLACE:       (_ILLEGAL,      _S.PENDING_REPLACE, _S.PENDING_REPLACE, _ILLEGAL, _ILLEGAL, _ILLEGAL,
-                              _ILLEGAL,      _ILLEGAL,      _ILLEGAL,      _ILLEGAL),
-    Input.SENT:              (_SAME,         _SAME,         _SAME,         _SAME,         _SAME,         _SAME,
-                              _SAME,         _SAME,         _SAME,         _SAME),
-    Input.ACCEPTED:          (_RESUME,       _RESUME,       _RESUME,       _RESUME,       _RESUME,       _RESUME,
-                              _SAME,         _SAME,         _ILLEGAL,      _SAME),
-    Input.FILL:              (_RESUME,       _RESUME,       _RESUME,       _RESUME,       _RESUME,       Step.IF_COMPLETE,
-                              _SAME,         _SAME,         _ILLEGAL,      _SAME),
-    Input.FILL_FEE:          (_SAME,         _SAME,         _SAME,         _SAME,         _SAME,         _SAME,
-                              _SAME,         _SAME,         _SAME,         _SAME),
-    Input.CANCELED:          (_S.CANCELED,   _S.CANCELED,   _S.CANCELED,   _S.CANCELED,   _S.CANCELED,   _S.CANCELED,
-                              _ILLEGAL,      _SAME,         _ILLEGAL,      _ILLEGAL),
-    Input.EXPIRED:           (_S.EXPIRED,    _S.EXPIRED,    _S.EXPIRED,    _S.EXPIRED,    _S.EXPIRED,    _S.EXPIRED,
-                              _ILLEGAL,      _ILLEGAL,      _ILLEGAL,      _SAME),
-    Input.REJECTED:          (_S.REJECTED,   _ILLEGAL,      _ILLEGAL,      Step.IF_NEVER_ACCEPTED, _ILLEGAL, _S.REJECTED,
-                              _ILLEGAL,      _ILLEGAL,      _SAME,         _ILLEGAL),
-    Input.CANCEL_REJECTED:   (_SAME,         _SAME,         _SAME,         _RESUME,       _SAME,         _RESUME,
-                              _SAME,         _SAME,         _SAME,         _SAME),
-    Input.REPLACED:          (_RESUME,       _RESUME,       _RESUME,       _RESUME,       _RESUME,       _RESUME,
-                              _ILLEGAL,      _SAME,         _ILLEGAL,      _SAME),
-    Input.REPLACE_REJECTED:  (_SAME,         _SAME,         _SAME,         _RESUME,       _RESUME,       _RESUME,
-                              _SAME,         _SAME,         _SAME,         _SAME),
-    Input.UNKNOWN:           (_S.UNKNOWN,    _S.UNKNOWN,    _S.UNKNOWN,    _S.UNKNOWN,    _S.UNKNOWN,    _SAME,
-                              _SAME,         _SAME,         _SAME,         _SAME),
-    Input.STATUS_WORKING:    (_RESUME,       _RESUME,       _RESUME,       _RESUME,       _RESUME,       _WORKING,
-                              _ILLEGAL,      _ILLEGAL,      _ILLEGAL,      _ILLEGAL),
-    Input.STATUS_FILLED:     (_S.FILLED,     _S.FILLED,     _S.FILLED,     _S.FILLED,     _S.FILLED,     _S.FILLED,
-                              _SAME,         _ILLEGAL,      _ILLEGAL,      _ILLEGAL),
-    Input.STATUS_CANCELED:   (_S.CANCELED,   _S.CANCELED,   _S.CANCELED,   _S.CANCELED,   _S.CANCELED,   _S.CANCELED,
-                              _ILLEGAL,      _SAME,         _ILLEGAL,      _ILLEGAL),
-    Input.STATUS_EXPIRED:    (_S.EXPIRED,    _S.EXPIRED,    _S.EXPIRED,    _S.EXPIRED,    _S.EXPIRED,    _S.EXPIRED,
-                              _ILLEGAL,      _ILLEGAL,      _ILLEGAL,      _SAME),
-    Input.STATUS_REJECTED:   (_S.REJECTED,   _ILLEGAL,      _ILLEGAL,      Step.IF_NEVER_ACCEPTED, _ILLEGAL, _S.REJECTED,
-                              _ILLEGAL,      _ILLEGAL,      _SAME,         _ILLEGAL),
-    Input.STATUS_SILENT:     (_SAME,         _SAME,         _SAME,         _SAME,         _SAME,         _SAME,
-                              _SAME,         _SAME,         _SAME,         _SAME),
-    Input.CONFIRMED_WORKING: (_WORKING,      _WORKING,      _WORKING,      _WORKING,      _WORKING,      _WORKING,
-                              Step.REVIVE,   Step.REVIVE,   Step.REVIVE,   Step.REVIVE),
-    Input.ENGINE_LOST:       (_S.UNKNOWN,    _SAME,         _SAME,         _S.UNKNOWN,    _S.UNKNOWN,    _SAME,
-                              _SAME,         _SAME,         _SAME,         _SAME),
-    Input.ABSENT:            (_S.UNKNOWN,    _S.UNKNOWN,    _S.UNKNOWN,    _S.UNKNOWN,    _S.UNKNOWN,    _SAME,
-                              _SAME,         _SAME,         _SAME,         _SAME),
+    #                         P_NEW OPEN  PARTL P_CXL P_REP UNKN  FILL  CANC  REJE  EXPI
+    Input.ASK_CANCEL:        (_CXL, _CXL, _CXL, ____, _CXL, _SAM, ____, ____, ____, ____),
+    Input.ASK_REPLACE:       (____, _REP, _REP, ____, ____, ____, ____, ____, ____, ____),
+    Input.SENT:              (_SAM, _SAM, _SAM, _SAM, _SAM, _SAM, _SAM, _SAM, _SAM, _SAM),
+    Input.ACCEPTED:          (_RES, _RES, _RES, _RES, _RES, _RES, _SAM, _SAM, ____, _SAM),
+    Input.FILL:              (_RES, _RES, _RES, _RES, _RES, _IFC, _SAM, _SAM, ____, _SAM),
+    Input.FILL_FEE:          (_SAM, _SAM, _SAM, _SAM, _SAM, _SAM, _SAM, _SAM, _SAM, _SAM),
+    Input.CANCELED:          (_CAN, _CAN, _CAN, _CAN, _CAN, _CAN, ____, _SAM, ____, ____),
+    Input.EXPIRED:           (_EXP, _EXP, _EXP, _EXP, _EXP, _EXP, ____, ____, ____, _SAM),
+    Input.REJECTED:          (_REJ, ____, ____, _IFN, ____, _REJ, ____, ____, _SAM, ____),
+    Input.CANCEL_REJECTED:   (_SAM, _SAM, _SAM, _RES, _SAM, _RES, _SAM, _SAM, _SAM, _SAM),
+    Input.REPLACED:          (_RES, _RES, _RES, _RES, _RES, _RES, ____, _SAM, ____, _SAM),
+    Input.REPLACE_REJECTED:  (_SAM, _SAM, _SAM, _RES, _RES, _RES, _SAM, _SAM, _SAM, _SAM),
+    Input.UNKNOWN:           (_UNK, _UNK, _UNK, _UNK, _UNK, _SAM, _SAM, _SAM, _SAM, _SAM),
+    Input.STATUS_WORKING:    (_RES, _RES, _RES, _RES, _RES, _WRK, ____, ____, ____, ____),
+    Input.STATUS_FILLED:     (_FIL, _FIL, _FIL, _FIL, _FIL, _FIL, _SAM, ____, ____, ____),
+    Input.STATUS_CANCELED:   (_CAN, _CAN, _CAN, _CAN, _CAN, _CAN, ____, _SAM, ____, ____),
+    Input.STATUS_EXPIRED:    (_EXP, _EXP, _EXP, _EXP, _EXP, _EXP, ____, ____, ____, _SAM),
+    Input.STATUS_REJECTED:   (_REJ, ____, ____, _IFN, ____, _REJ, ____, ____, _SAM, ____),
+    Input.STATUS_SILENT:     (_SAM, _SAM, _SAM, _SAM, _SAM, _SAM, _SAM, _SAM, _SAM, _SAM),
+    Input.CONFIRMED_WORKING: (_WRK, _WRK, _WRK, _WRK, _WRK, _WRK, _REV, _REV, _REV, _REV),
+    Input.ENGINE_LOST:       (_UNK, _SAM, _SAM, _UNK, _UNK, _SAM, _SAM, _SAM, _SAM, _SAM),
+    Input.ABSENT:            (_UNK, _UNK, _UNK, _UNK, _UNK, _SAM, _SAM, _SAM, _SAM, _SAM),
 }  # fmt: skip
 
 TRANSITIONS: Final[dict[tuple[int, int], int]] = {
-    (int(state), int(given)): int(step) for given, row in _TABLE.items() for state, step in zip(STATES, row, strict=True)
+    (int(state), int(given)): int(step)
+    for given, row in _TABLE.items()
+    for state, step in zip(STATES, row, strict=True)
 }
 
 _EVENT_INPUTS: Final[dict[int, Input]] = {
@@ -339,7 +332,9 @@ class MiniOMS:
                 if order_id in self._aged:
                     self.late_events += 1
                     if event.event_type == EventType.FILL:
-                        self.log.warning("fill %r of order %d came after it aged out; dropped", event.trade_id, order_id)
+                        self.log.warning(
+                            "fill %r of order %d came after it aged out; dropped", event.trade_id, order_id
+                        )
                     return None
                 order = self._meet(event, instrument, now_ns)
                 if order is None:
@@ -379,7 +374,11 @@ class MiniOMS:
         """Orders whose truth the venue should be asked for: an answer or a fill is overdue, or its words disagree."""
         for order in list(self.orders.values()):
             waits = order.doubted or order.state not in (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
-            if waits and not order.external and now_ns - max(order.state_time_ns, order.last_query_time_ns) >= patience_ns:
+            if (
+                waits
+                and not order.external
+                and now_ns - max(order.state_time_ns, order.last_query_time_ns) >= patience_ns
+            ):
                 yield order
         for order in list(self._doubted_closed.values()):
             if now_ns - order.last_query_time_ns >= patience_ns:
@@ -405,14 +404,20 @@ class MiniOMS:
             self.late_events += 1
             return None
         if instrument is None:
-            self.log.warning("order %d is of instrument id %d, which is not known here", event.client_order_id, event.instrument_id)
+            self.log.warning(
+                "order %d is of instrument id %d, which is not known here", event.client_order_id, event.instrument_id
+            )
             self.late_events += 1
             return None
         order = Order(event.client_order_id, strategy_of(event.client_order_id) if ours else 0, instrument, event.side)
         order.state = OrderState.UNKNOWN
         order.adopted, order.external = ours, not ours
         order.create_time_ns = order.state_time_ns = now_ns
-        order.order_type, order.time_in_force, order.exec_flags = event.order_type, event.time_in_force, event.exec_flags
+        order.order_type, order.time_in_force, order.exec_flags = (
+            event.order_type,
+            event.time_in_force,
+            event.exec_flags,
+        )
         order.price_mantissa, order.quantity_mantissa = event.price, event.quantity
         self.orders[order.client_order_id] = order
         self.external_orders += not ours
@@ -420,7 +425,7 @@ class MiniOMS:
         return order
 
     def _take_facts(self, order: Order, event: OrderEvent, given: Input) -> bool:
-        """What an event says besides its kind. True where the strategy should hear of it although the state may stay."""
+        """What an event says besides its kind. True where the strategy should hear of it even if the state stays."""
         news = False
         if given in _PROOF_OF_LIFE:
             order.accepted = True

@@ -66,7 +66,9 @@ class LinearRule:
 
     def __init__(self, instrument: Instrument) -> None:
         if instrument.inverse:
-            raise UnsupportedContract(f"{instrument.name} is an inverse contract, expected a linear one: no profit rule for it yet")
+            raise UnsupportedContract(
+                f"{instrument.name} is an inverse contract, expected a linear one: no profit rule for it yet"
+            )
         self._factor = instrument.notional_factor
         self._divisor = instrument.notional_divisor
         # mark has MONEY_SCALE decimals: Q * mark * contract_size / 10**(quantity_scale + 8) is in 1e-8.
@@ -84,7 +86,7 @@ class LinearRule:
 
 
 class Position:
-    """What one strategy holds of one instrument. Integers inside, float properties for the strategy. Read-only to it."""
+    """What one strategy holds of one instrument. Integers inside, floats for the strategy, which only reads."""
 
     __slots__ = (
         "cost_mantissa",
@@ -208,7 +210,12 @@ class _Difference:
 class MiniPMS:
     """Positions of all strategies of this trader."""
 
-    def __init__(self, working_of: Callable[[int, int], Working], logger: logging.Logger | None = None, grace_ns: int = 3_000_000_000) -> None:
+    def __init__(
+        self,
+        working_of: Callable[[int, int], Working],
+        logger: logging.Logger | None = None,
+        grace_ns: int = 3_000_000_000,
+    ) -> None:
         """`working_of(strategy_id, instrument_id)` gives MiniOMS's running totals. `grace_ns` as in the docstring."""
         self._working_of = working_of
         self.log = logger or logging.getLogger(__name__)
@@ -328,10 +335,12 @@ class MiniPMS:
         return difference
 
     def _last_fill_time_ns(self, instrument_id: int) -> int:
-        return max((held.last_fill_time_ns for (_, of), held in self._positions.items() if of == instrument_id), default=0)
+        return max(
+            (held.last_fill_time_ns for (_, of), held in self._positions.items() if of == instrument_id), default=0
+        )
 
     def _take_over(self, instrument: Instrument, row: PositionRow, position_mantissa: int) -> None:
-        """Set the owner's position, its cost by the venue's entry price (a float: rounded to the venue's price scale)."""
+        """Set the owner's position, its cost by the venue's entry price (a float, rounded to the price scale)."""
         position = self.position(self.owner_of(instrument.id), instrument)
         price = round(row.entry_price * instrument.price_unit)
         cost = position.rule.value(price, abs(position_mantissa))

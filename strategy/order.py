@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Fill:
-    """One trade of an order. Its parts arrive in any order: quantity and price, fee; `parts` (FillPart) tells which are known."""
+    """One trade of an order. Its parts arrive in any order; `parts` (FillPart) tells which are known."""
 
     __slots__ = (
         "exchange_time_ns",
@@ -66,7 +66,8 @@ class Fill:
         return self.fee_mantissa / 10**MONEY_SCALE
 
     def __repr__(self) -> str:
-        return f"Fill({self.trade_id.decode('ascii', 'replace')}, {self.quantity}@{self.price}, fee {self.fee} {self.fee_currency})"
+        trade_id = self.trade_id.decode("ascii", "replace")
+        return f"Fill({trade_id}, {self.quantity}@{self.price}, fee {self.fee} {self.fee_currency})"
 
 
 class Order:
@@ -216,6 +217,6 @@ class Order:
 
     def __repr__(self) -> str:
         return (
-            f"Order({self.client_order_id}, {self.instrument.name}, {Side(self.side).name} {self.filled_quantity}/{self.quantity}"
-            f"@{self.price}, {OrderState(self.state).name})"
+            f"Order({self.client_order_id}, {self.instrument.name}, {Side(self.side).name} "
+            f"{self.filled_quantity}/{self.quantity}@{self.price}, {OrderState(self.state).name})"
         )

@@ -76,7 +76,7 @@ class RateLimit:
 
 
 class StrategyRisk:
-    """The gate of one strategy. `check` returns a Reason (0 = passes) and leaves one sentence in `text` when it refuses."""
+    """The gate of one strategy. `check` returns a Reason (0 = passes); `text` is the sentence when it refuses."""
 
     def __init__(self, limits: Limits | None, instruments: list[Instrument]) -> None:
         self.limits = limits
@@ -139,10 +139,12 @@ class StrategyRisk:
         if worst > own.position:
             return self._refuse(
                 Reason.RISK_POSITION,
-                f"the position could reach {instrument.quantity_of(worst)}, above the limit of {self.limits.max_position}",
+                f"the position could reach {instrument.quantity_of(worst)}, the limit is {self.limits.max_position}",
             )
         if not mid > 0.0:
-            return self._refuse(Reason.RISK_STALE_DATA, f"{instrument.name} has no mid price to check the order against")
+            return self._refuse(
+                Reason.RISK_STALE_DATA, f"{instrument.name} has no mid price to check the order against"
+            )
         mid_mantissa = mid * instrument.price_unit
         if price and abs(price - mid_mantissa) > self._band * mid_mantissa:
             return self._refuse(
@@ -156,7 +158,9 @@ class StrategyRisk:
                 f"notional {notional / 10**MONEY_SCALE:.2f} is above the limit of {self.limits.max_order_notional}",
             )
         if open_orders >= self._open_orders:
-            return self._refuse(Reason.RISK_OPEN_ORDERS, f"{open_orders} orders are open, the limit is {self._open_orders}")
+            return self._refuse(
+                Reason.RISK_OPEN_ORDERS, f"{open_orders} orders are open, the limit is {self._open_orders}"
+            )
         if not self._rate.take(now_ns):
             return self._refuse(
                 Reason.RISK_RATE, f"more than {self.limits.max_orders_per_second:g} orders per second were asked for"
@@ -164,7 +168,7 @@ class StrategyRisk:
         return PASS
 
     def check_loss(self, worst_profit: int | None) -> bool:
-        """Trip the loss limit. `worst_profit` in 1e-8: profit at the worse end of the range; None = cannot be known now.
+        """Trip the loss limit. `worst_profit` in 1e-8: profit at the worse end of the range; None = not known now.
 
         True the first time it trips.
         """

@@ -14,7 +14,7 @@ import math
 from typing import Final
 
 LONGEST_GAP: Final = 10
-"""Grid intervals without a mid after which the segment ends: a jump over a pause says nothing about the time between."""
+"""Grid intervals without a mid after which the segment ends: a jump over a pause tells nothing of the time between."""
 
 
 class VolatilityEstimator:

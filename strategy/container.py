@@ -1,0 +1,666 @@
+"""StrategyContainer: several strategies, the venues they trade, and the one loop that feeds them.
+
+The rule: every decision about money passes here in one thread, in this order per turn: order events, market data,
+timers, then (every few ms) the checks of state that must hold whatever was or was not in a ring: engines and epochs,
+recovery, freshness, positions, cancels that are still owed. `turn()` never waits.
+
+What it guarantees to strategies: no callback before every venue they use is Ready; no market data and no new orders on
+data that is not fresh; their orders pulled when data or engine fail, when they are paused, stopped, or raise.
+What it guarantees to the operator: an order is over only by the venue's word; a cancel that could not be sent is not
+forgotten; what disagrees is counted, logged, and asked about.
+
+Made and driven by processes/trader.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from shm.clock import monotonic_ns
+from shm.layout import (
+    MONEY_SCALE,
+    TERMINAL_STATES,
+    EventType,
+    OrderState,
+    Reason,
+    RecordKind,
+    RecoveryPhase,
+    RequestType,
+    client_order_id,
+)
+from shm.records import ProcessRow
+from strategy import parameters
+from strategy.abstract_strategy import AbstractStrategy
+from strategy.instrument import Instrument, InstrumentError
+from strategy.loader import StrategyLoadError, load_strategy_class, where
+from strategy.measures import Measures
+from strategy.mini_oms import MiniOMS
+from strategy.mini_pms import ACCOUNT, MiniPMS, UnsupportedContract
+from strategy.risk import Limits, StrategyRisk
+from strategy.shm_oms_adapter import Cause
+from strategy.strategy_runner import RunnerState, StrategyRunner
+from strategy.timers import Timers
+from strategy.venue_session import REFUSED_PAUSE_NS
+
+if TYPE_CHECKING:
+    from shm.records import OrderEvent, Recovery
+    from shm.table import Words
+    from strategy.order import Fill, Order
+    from strategy.venue_link import VenueLink
+
+BATCH: Final = 64
+"""Records taken from one ring per turn, so that a burst of one venue does not keep the others waiting."""
+CHECK_NS: Final = 5_000_000
+SLOW_CHECK_NS: Final = 100_000_000
+SWEEP_NS: Final = 500_000_000
+PATIENCE_NS: Final = 5_000_000_000
+"""How long an answer may be overdue before the venue is asked; the engine settles its own timeouts well before."""
+RESYNC_PAUSE_NS: Final = 1_000_000_000
+
+
+class StrategySettings(Protocol):
+    """The part of the config's StrategyConfig that is read here."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def module(self) -> str: ...
+    @property
+    def instruments(self) -> list[str]: ...  # "venue:SYMBOL"
+    @property
+    def parameters(self) -> dict[str, Any]: ...
+    @property
+    def limits(self) -> Limits | None: ...
+    @property
+    def on_start(self) -> str: ...  # "adopt" | "cancel"
+
+
+class StrategyContainer:
+    """Use: `load` each strategy, then `turn` for ever, then `stop_all` and `turn` until `open_orders` is 0."""
+
+    def __init__(
+        self, instance: int, links: list[VenueLink], words: Words, take_epoch: Callable[[int], int], cause: Cause,
+        log: logging.Logger | None = None, measures: Measures | None = None, clock: Callable[[], int] = monotonic_ns,
+        reconcile_grace_ns: int = 3_000_000_000,
+    ) -> None:  # fmt: skip
+        """`take_epoch(at_least)` gives a new trader epoch; `cause` is shared with the venues' OMS adapters."""
+        self.instance = instance
+        self.log = log or logging.getLogger(__name__)
+        self.clock = clock
+        self.links = links
+        self.links_by_name = {link.name: link for link in links}
+        self._links_by_code = {link.code: link for link in links}
+        self._words = words
+        self._take_epoch = take_epoch
+        self._cause = cause
+        self._measures = measures or Measures()
+        self.oms = MiniOMS(instance, self, self.log)
+        self.pms = MiniPMS(
+            lambda strategy, instrument: self.oms.working(strategy, instrument), self.log, reconcile_grace_ns
+        )
+        self.timers: Timers[StrategyRunner] = Timers()
+        self.runners: dict[int, StrategyRunner] = {}
+        self.marks: dict[int, int] = {}
+        """Mark price mantissa (MONEY_SCALE) by instrument id."""
+        self._loaded: list[tuple[StrategySettings, AbstractStrategy]] = []
+        self._runners_by_instrument: dict[int, list[StrategyRunner]] = {}
+        self._wanted_cancels: dict[int, Order] = {}
+        self._later: deque[tuple[StrategyRunner, str, tuple[Any, ...]]] = deque()
+        self._counter = 0
+        self._id_bases: dict[int, int] = {}
+        self._engine_row = ProcessRow()
+        self._next_check_ns = self._next_slow_check_ns = self._next_sweep_ns = 0
+        self._stopping = False
+        # Seen from outside; the trader copies them into its counters.
+        self.quotes = self.trades = self.books = self.tickers = self.statuses = 0
+        self.events = self.fills = self.requests = self.refusals = 0
+        self.lapped = 0
+        self.strategy_errors = 0
+        self.stale_episodes = 0
+        self.queries = 0
+        self.epoch = 0
+        self.new_epoch(0)
+
+    # --- strategies: load, life, parameters -------------------------------------------------------------------------
+    def load(self, settings: StrategySettings, folder: Path | None = None) -> None:
+        """Find, check and make one strategy; it starts by itself when its venues are Ready.
+
+        Raises StrategyLoadError with one sentence for anything that is wrong with its class, instruments or parameters.
+        """
+        who = f"strategy {settings.name}"
+        if any(known.id == settings.id for known, _ in self._loaded) or settings.id in self.runners:
+            raise StrategyLoadError(f"{who}: id {settings.id} is already another strategy's")
+        kind = load_strategy_class(settings.module, folder)
+        for name in settings.instruments:
+            venue, _, symbol = name.partition(":")
+            link = self.links_by_name.get(venue)
+            if link is None:
+                known = ", ".join(self.links_by_name)
+                raise StrategyLoadError(f"{who}: instrument {name!r}: no such venue, expected one of: {known}")
+            if symbol not in link.ids:
+                raise StrategyLoadError(f"{who}: instrument {name!r}: {symbol} is not among the venue's symbols")
+        try:
+            strategy = kind()
+        except Exception as error:
+            raise StrategyLoadError(f"{who}: {kind.__name__}() failed at {where(error)}: {error}") from error
+        try:
+            strategy.parameters = parameters.build(kind.Parameters, settings.parameters)
+        except parameters.ParameterError as error:
+            raise StrategyLoadError(f"{who}: {error}") from None
+        for name in settings.instruments:
+            venue, _, symbol = name.partition(":")
+            self.pms.set_owner(self.links_by_name[venue].ids[symbol], settings.id)
+        self._loaded.append((settings, strategy))
+
+    def find(self, name: str) -> StrategyRunner | None:
+        """A strategy by its name in the config."""
+        return next((runner for runner in self.runners.values() if runner.name == name), None)
+
+    def set_parameters(self, name: str, changes: dict[str, Any]) -> dict[str, Any]:
+        """Change parameters of a strategy all or nothing; the new full set. Raises ParameterError."""
+        strategy = next((one for settings, one in self._loaded if settings.name == name), None)
+        runner = self.find(name)
+        if runner is not None:
+            strategy = runner.strategy
+        if strategy is None:
+            raise parameters.ParameterError(f"there is no strategy {name!r}")
+        strategy.parameters = parameters.change(strategy.parameters, changes)
+        self.log.info("strategy %s: parameters changed: %s", name, changes)
+        return parameters.values_of(strategy.parameters)
+
+    def stop_all(self) -> None:
+        """Stop every strategy and cancel every order of this trader; `turn` on until `open_orders` is 0."""
+        self._stopping = True
+        for runner in self.runners.values():
+            runner.stop()
+        for order in self._live_orders():
+            self.cancel_order(order)
+
+    def open_orders(self) -> int:
+        """Own orders of which the venue has not said that they are over."""
+        return len(self._live_orders())
+
+    def unsettled_orders(self) -> int:
+        """Own orders that are not closed: still open, or their fills do not add up yet."""
+        return sum(not order.external for order in self.oms.orders.values())
+
+    def cancel_everything(self) -> int:
+        """Cancel all own orders, and ask each engine for the same, for orders that are not known here."""
+        now_ns = self.clock()
+        asked = sum(self.cancel_order(order) for order in self._live_orders())
+        for link in self.links:
+            if link.session.is_ready:
+                link.oms.cancel_all(now_ns)
+        return asked
+
+    def _live_orders(self) -> list[Order]:
+        return [one for one in self.oms.orders.values() if not one.external and one.state not in TERMINAL_STATES]
+
+    def _build_runners(self) -> None:
+        """Make the runner of each loaded strategy whose instruments the market servers have written."""
+        for settings, strategy in list(self._loaded):
+            instruments: list[tuple[VenueLink, Instrument]] = []
+            for name in settings.instruments:
+                venue, _, symbol = name.partition(":")
+                link = self.links_by_name[venue]
+                instrument = self._instrument(link, link.ids[symbol], symbol)
+                if instrument is not None:
+                    instruments.append((link, instrument))
+            if len(instruments) < len(settings.instruments):
+                continue
+            self._loaded.remove((settings, strategy))
+            risk = StrategyRisk(settings.limits, [instrument for _, instrument in instruments])
+            try:
+                runner = StrategyRunner(
+                    self, strategy, settings.id, settings.name, instruments, risk, settings.on_start
+                )
+            except UnsupportedContract as error:
+                self.strategy_errors += 1
+                self.log.error("strategy %s cannot run: %s", settings.name, error)
+                continue
+            if self._stopping:
+                runner.state = RunnerState.STOPPED
+            self.runners[settings.id] = runner
+            for _, instrument in instruments:
+                self._runners_by_instrument.setdefault(instrument.id, []).append(runner)
+
+    def _instrument(self, link: VenueLink, instrument_id: int, symbol: str = "") -> Instrument | None:
+        try:
+            return link.mds.instrument(instrument_id, symbol)
+        except InstrumentError as error:
+            self.log.error("%s", error)
+            return None
+
+    # --- epochs and ids ---------------------------------------------------------------------------------------------
+    def new_epoch(self, at_least: int) -> None:
+        """Take a new epoch: every request and order id from now on carries it, every venue must be recovered."""
+        self.epoch = self._take_epoch(at_least)
+        self._counter = 0
+        self._id_bases.clear()
+        for link in self.links:
+            link.oms.begin_epoch(self.epoch)
+
+    def next_order_id(self, strategy_id: int) -> int:
+        """A client order id that was never used. 32 bits of counter last for 136 years at one order per second."""
+        self._counter += 1
+        base = self._id_bases.get(strategy_id)
+        if base is None:
+            base = self._id_bases[strategy_id] = client_order_id(self.instance, strategy_id, self.epoch, 0)
+        return base + self._counter
+
+    def measure_request(self, asked_ns: int) -> None:
+        """A request was published just now; it was asked for at `asked_ns`."""
+        now_ns = self.clock()
+        self.requests += 1
+        measures, cause = self._measures, self._cause
+        measures.request_build.record(now_ns - asked_ns)
+        if cause.is_market:
+            measures.poll_to_request.record(now_ns - cause.poll_time_ns)
+            measures.tick_to_request.record(now_ns - cause.receive_time_ns)
+
+    # --- the loop ---------------------------------------------------------------------------------------------------
+    def turn(self) -> int:
+        """One bounded unit of work; how many things were done."""
+        work = 0
+        for link in self.links:
+            work += self._poll_events(link)
+            work += self._poll_market(link)
+        now_ns = self.clock()
+        if now_ns >= self.timers.next_ns:
+            self._cause.clear()
+            for runner, name in self.timers.due(now_ns):
+                runner.notify("on_timer", name)
+                work += 1
+        if self._later:
+            self._tell_later()
+            work += 1
+        if now_ns >= self._next_check_ns:
+            self._cause.clear()
+            self.check(now_ns)
+        return work
+
+    def later(self, runner: StrategyRunner, name: str, arguments: tuple[Any, ...]) -> None:
+        """Call back when the running callback is over."""
+        self._later.append((runner, name, arguments))
+
+    def _tell_later(self) -> None:
+        # Only what stands there now: a strategy that answers each refusal with the next order gets one turn at a time.
+        for _ in range(len(self._later)):
+            runner, name, arguments = self._later.popleft()
+            runner.notify(name, *arguments)
+
+    # --- market data ------------------------------------------------------------------------------------------------
+    def _poll_market(self, link: VenueLink) -> int:
+        poll, clock, cause, mds = link.mds.poll, self.clock, self._cause, link.mds
+        publish_to_poll = self._measures.publish_to_poll.record
+        runners_of, views = self._runners_by_instrument, mds.views
+        count = 0
+        while count < BATCH:
+            record = poll()
+            if record is None:
+                break
+            count += 1
+            now_ns = clock()
+            publish_to_poll(now_ns - record.publish_time_ns)
+            instrument_id = record.instrument_id
+            runners = runners_of.get(instrument_id)
+            if runners is None:
+                continue
+            cause.sequence, cause.receive_time_ns, cause.poll_time_ns = record.sequence, record.receive_time_ns, now_ns
+            cause.is_market = True
+            kind = record.kind
+            if kind == RecordKind.QUOTE:
+                self.quotes += 1
+                view = views[instrument_id]
+                if not view.on_quote(record, now_ns, mds.server_problem):
+                    self._went_stale(instrument_id, view.reason)
+                elif link.session.is_ready:
+                    for runner in runners:
+                        if runner.stale:
+                            runner.stale.discard(instrument_id)
+                        handler = runner.quote_handler
+                        if handler is not None and runner.state == RunnerState.RUNNING and runner.is_ready:
+                            runner.call(handler, record)
+            elif kind == RecordKind.TRADE:
+                self.trades += 1
+                self._hand_over(link, runners, instrument_id, "on_trade", record)
+            elif kind == RecordKind.BOOK_TOP:
+                self.books += 1
+                self._hand_over(link, runners, instrument_id, "on_book", record)
+            elif kind == RecordKind.TICKER:
+                self.tickers += 1
+                if record.mark_price_mantissa > 0:
+                    self.marks[instrument_id] = record.mark_price_mantissa
+                self._hand_over(link, runners, instrument_id, "on_ticker", record)
+            else:
+                # A hint that the state moved: look at the state itself, now.
+                self.statuses += 1
+                if not views[instrument_id].check(now_ns, mds.server_problem):
+                    self._went_stale(instrument_id, views[instrument_id].reason)
+            if self._later:
+                self._tell_later()
+        cause.clear()
+        if mds.market.laps != link.laps_seen:
+            self.lapped += mds.market.laps - link.laps_seen
+            link.laps_seen = mds.market.laps
+            self.log.warning(
+                "%s: the market ring lapped this trader, %d records were lost so far", link.name, mds.market.lost
+            )
+            self._check_views(link, self.clock())
+        return count
+
+    def _hand_over(
+        self, link: VenueLink, runners: list[StrategyRunner], instrument_id: int, name: str, record: Any
+    ) -> None:
+        """Give a record other than a quote to the strategies that want it, on fresh data only."""
+        for runner in runners:
+            handler = runner.handlers[name]
+            if handler is None or runner.state != RunnerState.RUNNING or not runner.is_ready:
+                continue
+            if instrument_id not in runner.stale and link.mds.views[instrument_id].fresh:
+                runner.call(handler, record)
+
+    def _went_stale(self, instrument_id: int, reason: str) -> None:
+        for runner in self._runners_by_instrument.get(instrument_id, ()):
+            runner.set_stale(instrument_id, reason)
+
+    # --- order events -----------------------------------------------------------------------------------------------
+    def _poll_events(self, link: VenueLink) -> int:
+        count = 0
+        while count < BATCH:
+            record = link.oms.poll()
+            if record is None:
+                break
+            count += 1
+            now_ns = self.clock()
+            self._measures.event_to_poll.record(now_ns - record.publish_time_ns)
+            if record.kind == RecordKind.RECOVERY:
+                self._on_recovery(link, record, now_ns)
+            elif link.session.drops_events:
+                link.session.dropped += 1
+            else:
+                self._on_event(link, record, now_ns)
+            if self._later:
+                self._tell_later()
+        if count:
+            link.oms.commit()
+            self._cause.clear()
+        return count
+
+    def _on_event(self, link: VenueLink, event: OrderEvent, now_ns: int) -> None:
+        self.events += 1
+        if event.reason == Reason.STALE_EPOCH:
+            self._next_check_ns = 0  # another trader's epoch may have been accepted: look at the engine's row now
+        if event.client_order_id == 0:
+            if event.request_type == RequestType.RECOVER and event.event_type == EventType.REJECTED:
+                reason = Reason(event.reason).name
+                link.session.doubt(f"the trading engine refused the recovery: {reason}", now_ns, REFUSED_PAUSE_NS)
+            return
+        cause = self._cause
+        cause.sequence, cause.receive_time_ns = event.cause_sequence, event.cause_receive_time_ns
+        cause.poll_time_ns, cause.is_market = now_ns, False
+        self.oms.apply(event, self._instrument(link, event.instrument_id), now_ns)
+
+    def on_order(self, order: Order) -> None:
+        """MiniOMS: an order changed."""
+        if order.external:
+            self.log.info("%s: an order of somebody else: %r", order.instrument.name, order)
+            return
+        runner = self.runners.get(order.strategy_id)
+        if runner is not None:
+            runner.notify("on_order", order)
+
+    def on_fill(self, order: Order, fill: Fill) -> None:
+        """MiniOMS: a new trade. The position moves before the strategy hears of it."""
+        self.fills += not order.external
+        runner = None if order.external else self.runners.get(order.strategy_id)
+        position = self.pms.apply_fill(
+            runner.id if runner else ACCOUNT, order.instrument, order.side, fill.price_mantissa, fill.quantity_mantissa,
+            fill.exchange_time_ns,
+        )  # fmt: skip
+        if runner is None:
+            return
+        runner.notify("on_fill", fill)
+        if position is not None:
+            runner.notify("on_position", position)
+        runner.check_loss(self.marks)
+
+    def on_fee(self, order: Order, fill: Fill) -> None:
+        """MiniOMS: the fee of a trade."""
+        runner = None if order.external else self.runners.get(order.strategy_id)
+        position = self.pms.apply_fee(
+            runner.id if runner else ACCOUNT, order.instrument, fill.fee_currency, fill.fee_mantissa
+        )
+        if runner is not None:
+            runner.notify("on_position", position)
+
+    # --- cancels ----------------------------------------------------------------------------------------------------
+    def cancel_order(self, order: Order) -> bool:
+        """Send a cancel, or keep the wish until it can be sent. False: it is over or its cancel is on the way."""
+        if order.external or order.state in TERMINAL_STATES or order.cancel_pending:
+            return False
+        if order.client_order_id in self._wanted_cancels:
+            return False
+        if not self._send_cancel(order):
+            self._wanted_cancels[order.client_order_id] = order
+        return True
+
+    def _send_cancel(self, order: Order) -> bool:
+        link = self._links_by_code[order.instrument.venue]
+        if not link.session.is_ready:
+            return False
+        now_ns = self.clock()
+        if not self.oms.ask_cancel(order, now_ns):
+            return True  # nothing to send any more
+        if link.oms.cancel(order, now_ns):
+            self.measure_request(now_ns)
+            return True
+        self.oms.not_published(order, RequestType.CANCEL, Reason.RING_FULL, "the request ring is full", now_ns)
+        return False
+
+    # --- checks of state, every few ms ------------------------------------------------------------------------------
+    def check(self, now_ns: int) -> None:
+        """Everything that must hold whatever the rings said."""
+        self._next_check_ns = now_ns + CHECK_NS
+        if self._loaded:
+            self._build_runners()
+        for link in self.links:
+            self._check_engine(link, now_ns)
+            link.mds.check_server(now_ns)
+            self._check_views(link, now_ns)
+        for runner in self.runners.values():
+            runner.update_readiness()
+        if self._wanted_cancels:
+            self._retry_cancels()
+        if now_ns >= self._next_slow_check_ns:
+            self._next_slow_check_ns = now_ns + SLOW_CHECK_NS
+            self._check_positions(now_ns)
+            for runner in self.runners.values():
+                runner.check_loss(self.marks)
+                runner.finish_stop()
+        if now_ns >= self._next_sweep_ns:
+            self._next_sweep_ns = now_ns + SWEEP_NS
+            self._sweep(now_ns)
+
+    def _check_engine(self, link: VenueLink, now_ns: int) -> None:
+        """Engine, epoch and lost events; asks for a recovery where one is due."""
+        row = self._engine_row if link.status.read(link.engine_row, self._engine_row) else None
+        session = link.session
+        if session.on_engine_row(row, now_ns):
+            self.log.error("%s: %s; its orders in flight are unknown until recovered", link.name, session.reason)
+            self.oms.engine_lost(link.code, now_ns)
+        if row is not None and row.accepted_trader_epoch > self.epoch:
+            self._withdraw(row.accepted_trader_epoch, now_ns)
+        elif row is not None and session.is_ready:
+            if row.accepted_trader_epoch != self.epoch and row.heartbeat_time_ns > session.ready_time_ns:
+                session.doubt("the trading engine has not accepted this trader's epoch", now_ns)
+            elif self._words.load(link.resync_word):
+                pause_ns = RESYNC_PAUSE_NS if now_ns - session.ready_time_ns < RESYNC_PAUSE_NS else 0
+                session.doubt("order events were lost", now_ns, pause_ns)
+                self.log.error("%s: the event ring was full, order events were lost; recovering", link.name)
+        if session.should_ask(row, now_ns):
+            self._ask_recovery(link, now_ns)
+        if not session.is_ready:
+            for instrument_id in link.ids.values():
+                self._went_stale(instrument_id, session.reason)
+
+    def _withdraw(self, accepted: int, now_ns: int) -> None:
+        """An engine serves a newer trader epoch than ours: take a newer one still and recover everywhere."""
+        before = self.epoch
+        self.new_epoch(accepted + 1)
+        self.log.error("an engine has accepted epoch %d, ours was %d; recovering with %d", accepted, before, self.epoch)
+        for link in self.links:
+            link.session.doubt("this trader's epoch was replaced", now_ns)
+
+    def _ask_recovery(self, link: VenueLink, now_ns: int) -> None:
+        """Publish RECOVER, once what it speaks about is known: instruments, and positions before the first one."""
+        for symbol, instrument_id in link.ids.items():
+            if self._instrument(link, instrument_id, symbol) is None:
+                link.session.reason = f"the market server has not described {symbol} yet"
+                return
+        if link.session.drops_events:
+            if not link.pms.is_ready(now_ns):
+                link.session.reason = "the position server is not ready"
+                return
+            for instrument_id in link.ids.values():
+                instrument = link.mds.by_id[instrument_id]
+                try:
+                    self.pms.seed(instrument, link.pms.read_position(instrument_id))
+                except UnsupportedContract as error:
+                    self.log.error("%s", error)
+        nonce = link.oms.recover(now_ns)
+        if nonce:
+            link.session.asked(nonce, now_ns)
+
+    def _on_recovery(self, link: VenueLink, record: Recovery, now_ns: int) -> None:
+        match link.session.on_recovery(record, now_ns):
+            case RecoveryPhase.BEGIN:
+                self.oms.begin_recovery(link.code)
+            case RecoveryPhase.END:
+                absent = self.oms.end_recovery(link.code, now_ns)
+                for order in absent:
+                    self.log.warning("%s: the recovery did not mention %r; asking for it", link.name, order)
+                    self._query(link, order, now_ns)
+                if link.session.is_ready:
+                    self.log.info("%s is ready: %d open orders, %d fills", link.name, record.open_orders, record.fills)
+                    self._cancel_strays(link)
+                    self._next_check_ns = 0
+
+    def _cancel_strays(self, link: VenueLink) -> None:
+        """Orders of an earlier trader: their strategy takes them over or they are canceled, as configured."""
+        for order in self._live_orders():
+            if not order.adopted or order.instrument.venue != link.code:
+                continue
+            runner = self.runners.get(order.strategy_id)
+            if link.cancels_strays if runner is None else not runner.adopts:
+                self.log.info("canceling a stray order: %r", order)
+                self.cancel_order(order)
+
+    def _check_views(self, link: VenueLink, now_ns: int) -> None:
+        problem = link.mds.server_problem
+        for instrument_id, view in link.mds.views.items():
+            if not view.check(now_ns, problem):
+                self._went_stale(instrument_id, view.reason)
+
+    def _retry_cancels(self) -> None:
+        for order_id, order in list(self._wanted_cancels.items()):
+            if order.state in TERMINAL_STATES or self._send_cancel(order):
+                self._wanted_cancels.pop(order_id, None)
+
+    def _check_positions(self, now_ns: int) -> None:
+        for link in self.links:
+            try:
+                link.mds.refresh_instruments()
+            except InstrumentError as error:
+                self.log.error("%s", error)
+            link.pms.refresh_positions(link.ids.values())
+            for instrument_id, row in link.pms.rows.items():
+                instrument = link.mds.by_id.get(instrument_id)
+                if instrument is None:
+                    continue
+                if self.pms.reconcile(instrument, row, now_ns):
+                    runner = self.runners.get(self.pms.owner_of(instrument_id))
+                    if runner is not None:
+                        runner.notify("on_position", runner.position(instrument))
+            for balance in link.pms.changed_balances():
+                for runner in self.runners.values():
+                    if link in runner.venues and runner.state == RunnerState.RUNNING:
+                        runner.notify("on_balance", balance)
+            self._refresh_marks(link)
+
+    def _refresh_marks(self, link: VenueLink) -> None:
+        """Marks of the tickers table; where a venue has none yet, the mid stands in for it."""
+        for instrument_id, view in link.mds.views.items():
+            mark = link.mds.mark_price(instrument_id)
+            if mark > 0:
+                self.marks[instrument_id] = mark
+            elif instrument_id not in self.marks and view.fresh:
+                self.marks[instrument_id] = round(view.mid * 10**MONEY_SCALE)
+
+    def _sweep(self, now_ns: int) -> None:
+        """Ask about orders whose answer is overdue; cancel again what must not be there any more."""
+        for order in self.oms.questionable(now_ns, PATIENCE_NS):
+            link = self._links_by_code[order.instrument.venue]
+            if link.session.is_ready:
+                self._query(link, order, now_ns)
+        for runner in self.runners.values():
+            if runner.state not in (RunnerState.LOADED, RunnerState.RUNNING):
+                runner.cancel_all()
+
+    def _query(self, link: VenueLink, order: Order, now_ns: int) -> None:
+        order.last_query_time_ns = now_ns
+        self.queries += 1
+        link.oms.query(order, now_ns)
+
+    # --- seen from outside ------------------------------------------------------------------------------------------
+    def status(self) -> dict[str, Any]:
+        """For the control command and the log: strategies, venues, positions; decimal floats for people only."""
+        return {
+            "epoch": self.epoch,
+            "open_orders": self.open_orders(),
+            "venues": {
+                link.name: {"state": link.session.state.name, "reason": link.session.reason} for link in self.links
+            },
+            "strategies": {runner.name: self._describe(runner) for runner in self.runners.values()}
+            | {settings.name: {"state": "WAITING"} for settings, _ in self._loaded},
+        }
+
+    def _describe(self, runner: StrategyRunner) -> dict[str, Any]:
+        profit = self.pms.profit(runner.id, self.marks)
+        return {
+            "id": runner.id,
+            "state": runner.state.name,
+            "text": runner.text,
+            "stale": [runner.instrument_by_id(one).name for one in sorted(runner.stale)],
+            "parameters": parameters.values_of(runner.strategy.parameters),
+            "open_orders": [
+                {
+                    "id": str(order.client_order_id),
+                    "instrument": order.instrument.name,
+                    "side": "buy" if order.is_buy else "sell",
+                    "price": order.price,
+                    "quantity": order.quantity,
+                    "filled": order.filled_quantity,
+                    "state": OrderState(order.state).name,
+                }
+                for order in runner.open_orders()
+            ],
+            "positions": {
+                position.instrument.name: {
+                    "position": position.position,
+                    "exposure": list(position.exposure),
+                    "realized_pnl": position.realized_pnl,
+                    "fees": {currency: fee / 10**MONEY_SCALE for currency, fee in position.fees.items()},
+                    "fills": position.fills,
+                }
+                for position in runner.positions.values()
+            },
+            "profit": None if profit is None else profit / 10**MONEY_SCALE,
+            "loss_limit_reached": runner.risk.loss_tripped,
+        }
