@@ -45,7 +45,7 @@ from exchanges.binance.simulator_replies import user_events
 from exchanges.binance.simulator_streams import MARKET, PRIVATE, PUBLIC, StreamConnection, StreamHub, parse_stream
 from exchanges.binance.simulator_venue import SymbolMarket, Venue
 from exchanges.binance.simulator_ws_api import HANDSHAKE_WEIGHT, WebSocketApi
-from exchanges.simulator.errors import SimulatorError
+from exchanges.simulator.errors import PortBusy, SimulatorError
 from exchanges.simulator.exchange import SimulatedExchange
 from exchanges.simulator.flow import (
     AggregateTrade,
@@ -195,7 +195,7 @@ class SimulatorServer:
             await self._runner.cleanup()
             where = f"{self.options.host}:{self.options.port}"
             if error.errno == errno.EADDRINUSE:
-                raise SimulatorError(f"simulator port {where} is busy: another process listens there") from None
+                raise PortBusy(f"simulator port {where} is busy: another process listens there") from None
             raise SimulatorError(f"simulator cannot listen on {where}: {error.strerror or error}") from None
         self.port = int(self._runner.addresses[0][1])
         self._timer = asyncio.get_running_loop().create_task(self._run_timer(), name="simulator timer")
@@ -225,11 +225,16 @@ class SimulatorServer:
 
     @property
     def rest_url(self) -> str:
-        return f"http://{self.options.host}:{self.port}"
+        return f"http://{self._authority}"
 
     @property
     def stream_url(self) -> str:
-        return f"ws://{self.options.host}:{self.port}"
+        return f"ws://{self._authority}"
+
+    @property
+    def _authority(self) -> str:
+        host = self.options.host
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
     def describe(self) -> list[str]:
         """What is served and what of it is made: one line per flow, for the log."""
@@ -513,12 +518,14 @@ class SimulatorServer:
         }
 
     def truth(self, account: str | None = None) -> dict[str, Any]:
-        """Everything: one account's orders, trades, positions and money (the first one's by default), and counts."""
-        name = account or next(iter(self.exchange.accounts))
-        owner = self.exchange.accounts.get(name)
-        if owner is None:
-            raise SimulatorError(f"account {name!r}: expected one of {', '.join(self.exchange.accounts)}")
-        return account_truth(self.venue, owner) | {
+        """Everything: orders, trades, positions and money of each account (or the named one), and counts."""
+        accounts = self.exchange.accounts
+        if account is not None and account not in accounts:
+            raise SimulatorError(f"account {account!r}: expected one of {', '.join(accounts)}")
+        return {
+            "accounts": {
+                name: account_truth(self.venue, owner) for name, owner in accounts.items() if account in (None, name)
+            },
             "time": _now_ms(),
             "frozen": self._frozen,
             "flows": self.health()["flows"],
@@ -540,8 +547,8 @@ class SimulatorServer:
         return {"armed": len(self.venue.faults.armed), "faults": self.venue.faults.report()}
 
     def command_flow(self, command: dict[str, Any]) -> None:
-        """`{"command": "pause" | "resume" | "freeze"}`."""
-        wanted = command.get("command")
+        """`{"action": "pause" | "resume" | "freeze"}`."""
+        wanted = command.get("action")
         if wanted == "pause":
             for player in self.players:
                 player.pause()
@@ -551,7 +558,7 @@ class SimulatorServer:
         elif wanted == "freeze":
             self.freeze()
         else:
-            raise SimulatorError(f'flow command: expected "pause", "resume" or "freeze", found {wanted!r}')
+            raise SimulatorError(f'flow action: expected "pause", "resume" or "freeze", found {wanted!r}')
 
 
 async def serve(options: SimulatorOptions) -> SimulatorServer:

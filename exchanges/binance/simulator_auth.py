@@ -25,7 +25,8 @@ from exchanges.simulator.errors import SimulatorError
 DEFAULT_RECEIVE_WINDOW_MS: Final = 5000
 MAX_RECEIVE_WINDOW_MS: Final = 60_000
 MAX_AHEAD_MS: Final = 1000
-_KEY_FORMAT = re.compile(r"[A-Za-z0-9]{1,64}\Z")
+_KEY_FORMAT = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+"""The venue's keys are 64 letters and digits; keys that name themselves are welcome here."""
 _SIGNATURE_PAIR = re.compile(r"(?:^|&)signature=([^&]*)")
 
 
@@ -58,8 +59,8 @@ class ApiKey:
 
 
 DEMO_KEY: Final = ApiKey(
-    key="corelanesimulatordemokeyworthlessoutsideofthisprocess00000000001",
-    secret="corelanesimulatordemosecretworthlessoutsideofthisprocess00000001",
+    key="corelane-binance-simulator-key",
+    secret="corelane-binance-simulator-secret",
 )
 """Opens the simulator and nothing else in the world; it may be printed, committed and shared."""
 

@@ -12,6 +12,10 @@ class SimulatorError(Exception):
     """The simulator cannot start or go on; the text is one sentence for the person who set it up."""
 
 
+class PortBusy(SimulatorError):
+    """Another process listens on the port."""
+
+
 class Refusal(Enum):
     """Why an order, an amendment or a cancel was refused."""
 
