@@ -1,0 +1,69 @@
+# demo test check bench clean. Each sets up what it needs and is quick when nothing changed: stamps in build/stamps are
+# newer than what they were made from. Options of the demo: make demo ARGS="--seconds 60 --report demo.json"
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMPS := build/stamps
+ARGS   ?=
+SOURCES := $(shell find shm exchanges strategy \( -name '*.pyx' -o -name '*.pxd' -o -name '*.h' \) ! -name 'records.*')
+
+.PHONY: help demo test check bench clean setup
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo   trade against the embedded venue and compare the books   (ARGS=\"--seconds 60 --report demo.json\")"
+	@echo "make test   build and run all tests                                  (ARGS=\"tests/shm -k ring\")"
+	@echo "make check  format, lint, types, tests"
+	@echo "make bench  latency and throughput against peers"
+	@echo "make clean  remove everything that was built"
+
+demo: setup
+	@$(BIN)/python -m processes.cli demo $(ARGS)
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest $(ARGS)
+
+bench: setup
+	@found=0; for script in bench/*.py; do \
+		[ -e "$$script" ] || continue; found=1; echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; \
+	done; [ $$found = 1 ] || echo "bench/ has no scripts yet"
+
+setup: $(STAMPS)/installed
+
+# What this machine must have; each missing thing is one line that installs it.
+$(STAMPS)/tools: .ci/require-tools
+	@mkdir -p $(STAMPS)
+	@PYTHON="$(PYTHON)" sh .ci/require-tools
+	@touch $@
+
+$(STAMPS)/dependencies: requirements.lock $(STAMPS)/tools
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@echo "installing locked dependencies into $(VENV)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+# Incremental: an extension is compiled again when its .so is older than what it is made from.
+$(STAMPS)/compiled: $(STAMPS)/dependencies pyproject.toml setup.py shm/layout.py shm/codegen.py $(SOURCES)
+	@echo "compiling"
+	@$(BIN)/python setup.py -q build_ext --inplace --parallel 2
+	@touch $@
+
+# Editable, so that the `corelane` command exists; finds everything compiled already.
+$(STAMPS)/installed: $(STAMPS)/compiled pyproject.toml
+	@if [ ! -e $@ ] || [ pyproject.toml -nt $@ ]; then \
+		$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .; \
+	fi
+	@touch $@
+
+clean:
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find shm exchanges strategy processes tests bench -name '*.so' -delete -o -name '__pycache__' -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	@find shm exchanges strategy -name '*.c' -delete
+	@rm -f shm/records.pxd shm/records.pyi shm/records.h
