@@ -31,7 +31,7 @@ from shm.clock import monotonic_ns, realtime_offset_ns
 from shm.counters import Counters
 from shm.doorbell import Doorbell
 from shm.instance import Instance
-from shm.layout import ProcessState
+from shm.layout import REASON_TEXT_SIZE, ProcessState
 from shm.lock import ProcessLock
 from shm.records import ProcessRow
 from shm.segment import Segment
@@ -226,9 +226,9 @@ class AppService:
     # --- state ------------------------------------------------------------------------------------------------------
     def set_state(self, state: ProcessState, text: str = "") -> None:
         """Publish a state, with the sentence that says why it is not READY. The first READY is told to systemd."""
-        changed = self.row.state != state or self.row.text != text.encode()[:80]
+        changed = self.row.state != state or self.row.text != _row_text(text)
         self.row.state = int(state)
-        self.row.text = text.encode()[:80]
+        self.row.text = _row_text(text)
         if not changed:
             return
         self.log.info("%s%s", state.name, f": {text}" if text else "")
@@ -310,7 +310,9 @@ class AppService:
             self.log.critical("crashed: %s", sentence, exc_info=error)
         else:
             self.log.error("%s", sentence)
-        self.set_state(ProcessState.FAILED, sentence)
+        self.row.state, self.row.text = int(ProcessState.FAILED), _row_text(sentence)
+        self._notifier.send(f"STATUS=FAILED {sentence}")
+        self._write_row(monotonic_ns())
         return code
 
     async def _main(self, main: Callable[[AppService], Awaitable[None]]) -> None:
@@ -432,6 +434,11 @@ class AppService:
             raise ControlError(f"level: found {level!r}, expected one of debug, info, warning, error")
         self.log.setLevel(str(level).upper())
         return {"level": level}
+
+
+def _row_text(sentence: str) -> bytes:
+    """As much of it as the row holds, cut between characters."""
+    return sentence.encode()[:REASON_TEXT_SIZE].decode("utf-8", "ignore").encode()
 
 
 @contextlib.contextmanager

@@ -96,6 +96,7 @@ class _Session:
         self._stops = stops
         self._began_s = time.monotonic()
         self._next_refresh_s = 0.0
+        self._ended_early = ""
 
     def start(self) -> None:
         self._supervisor.start(self._turn_at_start)
@@ -107,8 +108,14 @@ class _Session:
     def trade(self, seconds: float) -> None:
         """Let it trade; Ctrl-C ends this part early, and everything after it still happens."""
         self._began_s = time.monotonic()
+        next_look_s = 0.0
         while self._elapsed() < seconds and not self._stops.early:
             self._turn("trading")
+            if time.monotonic() >= next_look_s:
+                next_look_s = time.monotonic() + 1.0
+                if all(demo_venue.all_ended(self._url(name)) for name in self._view.venues):
+                    self._ended_early = f"The recordings ended after {self._elapsed():.0f} s."
+                    break
             if self._supervisor.given_up:
                 raise Failure("; ".join(self._supervisor.given_up.values()), ExitCode.PROCESS_FAILED)
             time.sleep(TURN_S)
@@ -116,6 +123,8 @@ class _Session:
     def end(self, report: DemoReport) -> None:
         """Pull the quotes, freeze the market, wait for the last word of both sides, compare."""
         report.seconds = self._elapsed()
+        if self._ended_early:
+            report.notes.append(self._ended_early)
         self._ask_trader("pause", report)
         self._ask_trader("cancel-all", report)
         for name, view in self._view.venues.items():
@@ -124,6 +133,7 @@ class _Session:
             demo_venue.freeze(self._url(name))
         for name, view in self._view.venues.items():
             report.venues[name] = self._compare(name, view, report)
+            report.add_faults(demo_venue.faults(self._url(name)))
         report.latency_ns = self._view.latency()
         report.restarts = self._supervisor.restarts
 

@@ -66,6 +66,7 @@ class DemoReport:
     venues: dict[str, VenueReport] = field(default_factory=dict)
     latency_ns: dict[str, dict[str, int]] = field(default_factory=dict)
     restarts: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, dict[str, int]] = field(default_factory=dict)
     processes_left: int = 0
     segments_left: int = 0
     notes: list[str] = field(default_factory=list)
@@ -75,6 +76,13 @@ class DemoReport:
         """Both sides say the same everywhere, and the run left nothing behind."""
         clean = self.processes_left == 0 and self.segments_left == 0
         return bool(self.venues) and clean and all(report.agrees for report in self.venues.values())
+
+    def add_faults(self, injected: dict[str, dict[str, int]]) -> None:
+        """Add what one venue injected, by kind."""
+        for kind, counts in injected.items():
+            known = self.faults.setdefault(kind, {})
+            for key, count in counts.items():
+                known[key] = known.get(key, 0) + count
 
 
 def compare(books: OwnBooks, truth: VenueTruth, marks: dict[int, int]) -> VenueReport:
@@ -102,7 +110,7 @@ def as_json(report: DemoReport) -> dict[str, Any]:
         "venues": {name: _venue_json(venue) for name, venue in report.venues.items()},
         "latency_ns": report.latency_ns,
         "restarts": report.restarts,
-        "faults": {},
+        "faults": report.faults,
         "notes": report.notes,
     }
 

@@ -26,6 +26,18 @@ def freeze(url: str) -> None:
     _request(f"{url}/admin/flow", {"action": "freeze"})
 
 
+def all_ended(url: str) -> bool:
+    """Every market flow of the venue has played to its end: nothing more will happen there. Raises Failure."""
+    flows = _request(f"{url}/admin/health").get("flows", [])
+    return bool(flows) and all(flow["state"] == "ended" for flow in flows)
+
+
+def faults(url: str) -> dict[str, dict[str, int]]:
+    """What was injected, by kind. Raises Failure."""
+    found = _request(f"{url}/admin/truth").get("faults", {})
+    return found if isinstance(found, dict) else {}
+
+
 def truth(url: str, symbols: tuple[str, ...]) -> VenueTruth:
     """The venue's books now, of its one account. Raises Failure."""
     answer = _request(f"{url}/admin/truth")

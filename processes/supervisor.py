@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -34,6 +35,8 @@ from shm.records import ProcessRow
 from shm.table import TableReader
 
 NAME: Final = "supervisor"
+LOG_HEAD: Final = re.compile(r"^(\S+ +(debug|info|warning|error|critical) +\S+ +|corelane: )")
+"""What stands before the sentence in a line that a child wrote for people."""
 START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 10.0
 """Longer than AppService.STOP_S: a process that stops in time ends with its own exit code."""
@@ -213,7 +216,7 @@ class Supervisor:
         if self._errors_to_files:
             with contextlib.suppress(OSError):
                 lines = self._errors_path(child.name).read_text("utf-8", "replace").strip().splitlines()
-                said = f": {lines[-1].strip()}" if lines else ""
+                said = f": {LOG_HEAD.sub('', lines[-1].strip())}" if lines else ""
         return how + said
 
     def _forget(self, child: Child) -> None:
