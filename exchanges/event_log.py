@@ -94,10 +94,14 @@ class EventLog:
         marker.publish_time_ns = self._clock()
         self._journal.append(marker)
 
-    def whole_again(self) -> None:
-        """A bracket that the trader asked for was published to its end."""
+    def start_over(self) -> None:
+        """A bracket that the trader asked for begins: what it lost before will be told in it."""
         self.overflowed_since_ns = 0
-        self._resync.clear()
+
+    def whole_again(self) -> None:
+        """That bracket has ended. The word stays set where the bracket itself did not fit into the ring."""
+        if not self.overflowed:
+            self._resync.clear()
 
     def flush(self) -> None:
         self._journal.flush()

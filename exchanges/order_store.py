@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
-from shm.layout import TERMINAL_STATES, EventType, OrderState, Reason, RequestType, Side
+from shm.layout import TERMINAL_STATES, OrderState, Reason, RequestType, Side
 from shm.records import OrderEvent, OrderRequest
 
 CLOSED_KEPT_NS: Final = 15 * 60 * 10**9
@@ -24,7 +24,7 @@ class InFlight:
     """A request that was accepted for sending and has not had its final answer; the ids and times that answer needs."""
 
     __slots__ = (
-        "answered", "bound_ns", "cause_receive_time_ns", "cause_sequence", "epoch", "order_id", "poll_time_ns", "price",
+        "answered", "cause_receive_time_ns", "cause_sequence", "epoch", "order_id", "poll_time_ns", "price",
         "publish_time_ns", "quantity", "request_id", "request_type", "send_time_ns", "sequence", "strategy_id",
         "unknown",
     )  # fmt: skip
@@ -43,8 +43,6 @@ class InFlight:
         self.publish_time_ns = request.publish_time_ns
         self.poll_time_ns = poll_time_ns
         self.send_time_ns = 0
-        self.bound_ns = 0
-        """Monotonic: from here on the venue can no longer accept it."""
         self.answered = False
         self.unknown = False
 
@@ -62,13 +60,13 @@ class InFlight:
 
 
 class Order:
-    """One order. `cumulative_quantity` is the sum of the fills we hold; `venue_cumulative` the most the venue claimed."""
+    """One order. `cumulative_quantity` sums the fills we hold, `venue_cumulative` is the most the venue claimed."""
 
     __slots__ = (
         "accepted", "account", "client_order_id", "closed_time_ns", "counted", "counted_side", "cumulative_quantity",
-        "end_published", "ended_by", "ending_reason", "ending_text", "ending_time_ns", "epoch", "exchange_order_id",
+        "ended_by", "ending_reason", "epoch", "exchange_order_id",
         "exchange_time_ns", "exec_flags", "external", "final_cumulative", "instrument_id", "missing_since_ns", "new",
-        "order_type", "price", "quantity", "replaces", "requests", "settling", "side", "state", "strategy_id",
+        "order_type", "price", "quantity", "replaces", "requests", "side", "state", "strategy_id",
         "terms_time_ns", "time_in_force", "venue_cumulative",
     )  # fmt: skip
 
@@ -85,11 +83,8 @@ class Order:
         self.accepted = False
         self.ended_by: OrderState | None = None
         """How the venue says it ended; it closes when the fills add up to `final_cumulative`."""
-        self.end_published = False
         self.final_cumulative = 0
         self.ending_reason: int = Reason.NONE
-        self.ending_text = b""
-        self.ending_time_ns = 0
         self.exchange_time_ns = self.terms_time_ns = 0
         self.missing_since_ns = 0
         self.closed_time_ns = 0
@@ -97,7 +92,6 @@ class Order:
         self.requests: list[InFlight] = []
         """Cancels and replaces without their final answer, oldest first."""
         self.replaces = 0
-        self.settling = False
         self.counted = 0
         self.counted_side = 0
 
@@ -119,6 +113,7 @@ class Order:
         order.time_in_force, order.exec_flags = fact.time_in_force, fact.exec_flags
         order.price, order.quantity = fact.price, fact.quantity
         order.exchange_order_id = fact.exchange_order_id
+        order.venue_cumulative = fact.cumulative_quantity
         order.state = OrderState.OPEN
         order.accepted = True
         order.external = external
@@ -241,9 +236,7 @@ class OrderStore:
     def age_out(self, now_ns: int) -> None:
         """Forget what has been closed for long enough."""
         closed = self._closed
-        while closed and (
-            len(closed) > self._closed_kept or now_ns - closed[0].closed_time_ns > self._closed_kept_ns
-        ):
+        while closed and (len(closed) > self._closed_kept or now_ns - closed[0].closed_time_ns > self._closed_kept_ns):
             order = closed.popleft()
             self._orders.pop(order.client_order_id, None)
             self._by_exchange_id.pop((order.instrument_id, order.exchange_order_id), None)
@@ -269,6 +262,3 @@ class OrderStore:
 
     def __len__(self) -> int:
         return len(self._orders)
-
-
-CLOSING_EVENTS: Final = {OrderState.CANCELED: EventType.CANCELED, OrderState.EXPIRED: EventType.EXPIRED}

@@ -2,13 +2,14 @@
 
 The rules
 - No limits configured: no orders.
-- An order that only reduces the net position, whatever else is open, always passes; so do cancels, which never come here.
-- Everything else: size, notional, distance of the price from the book table's mid (a book that is invalid or old refuses),
-  net position with all that is open on that side counted as filled, number of open orders, rate.
+- An order that only reduces the net position, whatever else is open, always passes; so do cancels, which never come
+  here.
+- Everything else: size, notional, distance of the price from the book table's mid (a book that is invalid or old
+  refuses), net position with all that is open on that side counted as filled, number of open orders, rate.
 - The net position is the venue's, seeded by recovery, moved by every fill after it. A fill that the seed already holds
   (by the venue's time) is not counted again.
-- A position beyond its limit means that something else trades on this account or that we are wrong: the gate trips, lets
-  only reducing orders pass, and stays so over restarts until an operator resets it.
+- A position beyond its limit means that something else trades on this account or that we are wrong: the gate trips,
+  lets only reducing orders pass, and stays so over restarts until an operator resets it.
 
 Who calls it: order_engine.py before each NEW and REPLACE.
 """
@@ -184,7 +185,9 @@ class RiskGate:
             return
         limit = self._limits.max_position.get(instrument_id)
         if limit is not None and abs(position.net) > limit:
-            self.trip(f"instrument {instrument_id}: position {position.net} is beyond its limit {limit} (in lots' scale)")
+            self.trip(
+                f"instrument {instrument_id}: position {position.net} is beyond its limit {limit} (in lots' scale)"
+            )
 
     # --- checks -----------------------------------------------------------------------------------------------------
     def check_new(self, request: OrderRequest, instrument: OrderInstrument, now_ns: int) -> Reason:
@@ -199,9 +202,7 @@ class RiskGate:
             return Reason.RISK_OPEN_ORDERS
         return self._take_rate(now_ns)
 
-    def check_replace(
-        self, request: OrderRequest, order: Order, instrument: OrderInstrument, now_ns: int
-    ) -> Reason:
+    def check_replace(self, request: OrderRequest, order: Order, instrument: OrderInstrument, now_ns: int) -> Reason:
         """`request.quantity` is the new total; only what it adds to what is open already counts as more exposure."""
         reason = self._malformed(request, instrument)
         if reason:

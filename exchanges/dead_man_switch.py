@@ -1,0 +1,87 @@
+"""Two dead-man's switches: the venue's own for when this engine dies, and this engine's for when the trader dies.
+
+The rules
+- `VenueSwitch`: where a venue can cancel by itself after a countdown (Binance countdownCancelAll), it is armed for a
+  symbol before the symbol's first order and refreshed well before it ends. While it is not known to stand, no new order
+  of that symbol is sent. The kill switch stops the refreshing, so the venue pulls what we might not have pulled.
+- `TraderWatch`: a trader whose row says nothing for longer than its limit is dead, and so is one that was replaced by
+  nobody since this engine started. Then all orders of this instance are canceled, and only those, until none is open.
+
+Who calls it: processes/trading_engine.py (timer and tasks), order_engine.py asks `armed`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
+
+from exchanges.adapter import VenueRefused, VenueUnavailable
+from exchanges.order_instruments import OrderInstrument
+from shm.records import ProcessRow
+
+
+class VenueSwitch:
+    def __init__(
+        self,
+        arm: Callable[[str, int], Awaitable[None]],
+        countdown_ms: int,
+        clock: Callable[[], int],
+        log: logging.Logger,
+    ) -> None:
+        """arm(symbol, countdown_ms) asks the venue; it raises VenueUnavailable or VenueRefused. countdown_ms 0: this
+        switch is off and every instrument counts as armed."""
+        self._arm, self._countdown_ms, self._clock, self._log = arm, countdown_ms, clock, log
+        self._armed_until: dict[int, int] = {}
+        self.stopped = False
+        """Set while the kill switch is on: countdowns run out."""
+
+    @property
+    def refresh_s(self) -> float:
+        """How often to call `refresh`: a countdown survives three failures in a row."""
+        return self._countdown_ms / 1000 / 4 if self._countdown_ms else 3600.0
+
+    def armed(self, instrument_id: int) -> bool:
+        """Whether the countdown of this instrument surely runs now, with a quarter of it left as margin."""
+        if not self._countdown_ms:
+            return True
+        return self._clock() < self._armed_until.get(instrument_id, 0)
+
+    async def refresh(self, instruments: Iterable[OrderInstrument]) -> bool:
+        """Arm every instrument anew. False: at least one could not be (tried again at the next call)."""
+        if not self._countdown_ms or self.stopped:
+            return not self._countdown_ms
+        complete = True
+        for instrument in instruments:
+            asked = self._clock()
+            try:
+                await self._arm(instrument.symbol, self._countdown_ms)
+            except (VenueUnavailable, VenueRefused) as failure:
+                complete = False
+                self._log.warning("%s: countdown could not be armed: %s", instrument.symbol, failure)
+                continue
+            self._armed_until[instrument.id] = asked + self._countdown_ms * 750_000
+        return complete
+
+
+class ProcessSource(Protocol):
+    """TableReader of the status table."""
+
+    def read(self, row: int, record: ProcessRow) -> bool: ...
+
+
+class TraderWatch:
+    """A trader that never came counts from this engine's start on: orders of an earlier one may be open."""
+
+    def __init__(self, processes: ProcessSource, row: int, timeout_ns: int, clock: Callable[[], int]) -> None:
+        self._processes, self._row, self._timeout_ns, self._clock = processes, row, timeout_ns, clock
+        self._process = ProcessRow()
+        self._began_ns = clock()
+        self.lost = False
+
+    def look(self) -> bool:
+        """Whether the trader is lost now."""
+        row = self._process
+        seen_ns = row.heartbeat_time_ns if self._processes.read(self._row, row) else 0
+        self.lost = self._clock() - max(seen_ns, self._began_ns) > self._timeout_ns
+        return self.lost

@@ -1,0 +1,307 @@
+"""The venue-free core of a trading engine: requests in, gates, sends.
+
+Requests pass, in this order: epoch fence, readiness and resync, kill switch, deadline, what the request itself says,
+dead-man's switch, risk gate, rate limit. What passes is journaled, the ring's tail is committed, and only then it
+goes to the gateway, which asks `guard` once more just before the bytes leave. What does not pass is answered with the
+reason. What the venue says to all that is merged by `order_merger.py`.
+
+Who calls it: processes/trading_engine.py (requests, timer). One thread, no waiting, no I/O: everything slow is behind
+the gateway, the settler and the recovery.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from exchanges.epoch_fence import EpochFence
+from exchanges.event_log import EventLog
+from exchanges.fill_ledger import FillLedger
+from exchanges.order_events import copy_request, fact_of_request, refusal
+from exchanges.order_instruments import OrderInstruments
+from exchanges.order_merger import CounterSink, HistogramSink, OrderMerger
+from exchanges.order_store import Order, OrderStore
+from exchanges.risk_gate import RiskGate
+from shm.layout import EventType, OrderState, Reason, RequestType, epoch_of, instance_of
+from shm.records import OrderRequest
+
+COUNTERS: Final = (
+    "requests", "accepted", "rejected", "filled", "canceled", "expired", "replaced", "fills", "unknown",
+    "unknown_settled_executed", "unknown_settled_absent", "stale_epoch", "risk_rejected", "deadline_passed",
+    "rate_limited", "kill_switch_refused", "ring_full", "reconnects", "duplicate_facts", "late_fills", "contradictions",
+    "fills_fetched", "external_orders", "malformed", "not_sent", "heartbeat_lost", "recoveries",
+)  # fmt: skip
+HISTOGRAMS: Final = ("request_to_poll", "poll_to_send", "send_to_reply", "event_publish")
+
+
+class Gateway(Protocol):
+    """The sending half of a venue's OMS. None of these waits; outcomes come back as facts with the request's ids."""
+
+    def admit(self, request: OrderRequest) -> int:
+        """Take the request's cost from the venue's budget: 0, or the venue time (ns) from which it may be tried."""
+        ...
+
+    def new(self, request: OrderRequest) -> None: ...
+    def cancel(self, request: OrderRequest) -> None: ...
+    def replace(self, request: OrderRequest) -> None: ...
+    def query(self, request: OrderRequest) -> None: ...
+    def cancel_all(self, request: OrderRequest | None) -> None: ...
+
+
+class Recoverer(Protocol):
+    """recovery.RecoveryBracket."""
+
+    def request(self, nonce: int, epoch: int, asked_time_ns: int) -> None: ...
+
+
+class OrderEngine:
+    """`merger` is its other half: give the venue's facts to `merger.on_fact`."""
+
+    def __init__(
+        self,
+        *,
+        instance_number: int,
+        instruments: OrderInstruments,
+        store: OrderStore,
+        ledger: FillLedger,
+        gate: RiskGate,
+        fence: EpochFence,
+        events: EventLog,
+        gateway: Gateway,
+        clock: Callable[[], int],
+        kill_switch: Callable[[], int],
+        armed: Callable[[int], bool],
+        commit: Callable[[], None],
+        counters: CounterSink,
+        histogram: Callable[[str], HistogramSink],
+        log: logging.Logger,
+    ) -> None:
+        """clock: CLOCK_MONOTONIC ns. kill_switch: the present generation, odd = on. armed: whether the venue's
+        dead-man's switch stands for an instrument id. commit: moves the request ring's tail past what was polled."""
+        self._instance = instance_number
+        self._instruments, self._store = instruments, store
+        self._gate, self._fence, self._events, self._gateway = gate, fence, events, gateway
+        self._clock, self._kill_switch, self._armed, self._commit = clock, kill_switch, armed, commit
+        self._count, self._log = counters.add, log
+        self._request_to_poll = histogram("request_to_poll")
+        self.merger = OrderMerger(
+            instance_number=instance_number,
+            store=store,
+            ledger=ledger,
+            gate=gate,
+            events=events,
+            clock=clock,
+            send_cancel=gateway.cancel,
+            counters=counters,
+            histogram=histogram,
+            log=log,
+        )
+        self.recoverer: Recoverer | None = None
+        self.ready = False
+        """The private stream is up and its state was recovered. Until then only cancels, queries and RECOVER pass."""
+
+    def on_request(self, request: OrderRequest) -> None:
+        """Carry out or refuse one record of the request ring. `request` is the reader's: copied where it is kept."""
+        now = self._clock()
+        self._count("requests")
+        if request.publish_time_ns:
+            self._request_to_poll.record(max(0, now - request.publish_time_ns))
+        kind = request.request_type
+        if kind == RequestType.RECOVER:
+            self._recover(request)
+        elif request.epoch != self._fence.accepted:
+            self._count("stale_epoch")
+            self.refuse(request, Reason.STALE_EPOCH, f"engine serves epoch {self._fence.accepted}")
+        elif kind == RequestType.NEW:
+            self._new(request, now)
+        elif kind == RequestType.CANCEL:
+            self._cancel(request, now)
+        elif kind == RequestType.REPLACE:
+            self._replace(request, now)
+        elif kind == RequestType.CANCEL_ALL:
+            self._cancel_all(request, now)
+        elif kind == RequestType.QUERY:
+            self._query(request, now)
+        else:
+            self.refuse(request, Reason.BAD_REQUEST, f"request type {kind} is not known")
+
+    def refuse(self, request: OrderRequest, reason: int, text: str = "") -> None:
+        """Answer a request that will not be sent."""
+        event = refusal(request, reason, text)
+        order = self._store.get(request.client_order_id) if request.client_order_id else None
+        if request.request_type == RequestType.QUERY:
+            event.event_type, event.order_state = EventType.STATUS, OrderState.NONE
+        elif order is not None and request.request_type != RequestType.NEW:
+            order.describe(event)
+            event.epoch = request.epoch
+        elif request.request_type == RequestType.NEW:
+            self._count("rejected")
+            event.order_state = OrderState.REJECTED
+            event.side, event.order_type = request.side, request.order_type
+            event.price, event.quantity = request.price, request.quantity
+            event.time_in_force, event.exec_flags = request.time_in_force, request.exec_flags
+        event.request_poll_time_ns = self._clock()
+        self._events.emit(event)
+
+    def refuse_not_sent(self, request: OrderRequest) -> None:
+        """A request that stood in the ring when this engine started: it was never sent, and is not any more.
+
+        RECOVER is the exception: it asks for the present, so it is as good now as it was then.
+        """
+        if request.request_type == RequestType.RECOVER:
+            self._recover(request)
+            return
+        self._count("not_sent")
+        self.refuse(request, Reason.NOT_SENT, "stood in the ring when the engine started")
+
+    def guard(self, request: OrderRequest) -> Reason:
+        """Asked by the gateway just before the bytes leave."""
+        kind = request.request_type
+        if kind not in (RequestType.NEW, RequestType.REPLACE):
+            return Reason.NONE
+        if self._kill_switch() & 1:
+            self._count("kill_switch_refused")
+            return Reason.KILL_SWITCH
+        if self._clock() > request.deadline_ns:
+            self._count("deadline_passed")
+            return Reason.DEADLINE_PASSED
+        if request.epoch != self._fence.accepted:
+            self._count("stale_epoch")
+            return Reason.STALE_EPOCH
+        return Reason.NONE
+
+    def _recover(self, request: OrderRequest) -> None:
+        if not self._fence.accept(request.epoch):
+            self._count("stale_epoch")
+            self.refuse(request, Reason.STALE_EPOCH, f"engine serves epoch {self._fence.accepted}")
+            return
+        assert self.recoverer is not None
+        self.recoverer.request(request.request_id, request.epoch, request.publish_time_ns)
+
+    def _blocked(self, request: OrderRequest) -> Reason:
+        """Why no request that adds risk may go now, before its contents are looked at."""
+        if not self.ready:
+            return Reason.NOT_READY
+        if self._events.overflowed:
+            return Reason.RESYNC
+        return self.guard(request)
+
+    def _new(self, request: OrderRequest, now: int) -> None:
+        order_id = request.client_order_id
+        if reason := self._blocked(request):
+            self.refuse(request, reason)
+            return
+        if instance_of(order_id) != self._instance or epoch_of(order_id) != request.epoch & 0xFFFF:
+            self.refuse(request, Reason.BAD_REQUEST, "client order id is not of this instance and epoch")
+            return
+        if self._store.get(order_id) is not None:
+            self.refuse_duplicate(request)
+            return
+        instrument = self._instruments.by_id(request.instrument_id)
+        if instrument is None:
+            self.refuse(request, Reason.BAD_REQUEST, f"instrument id {request.instrument_id} is not traded here")
+            return
+        if not self._armed(instrument.id):
+            self.refuse(request, Reason.NOT_READY, "the venue's dead-man's switch is not armed")
+            return
+        if reason := self._gate.check_new(request, instrument, now):
+            self._count("risk_rejected")
+            self.refuse(request, reason)
+            return
+        if not self._admit(request):
+            return
+        in_flight = self.merger.register(request, now)
+        self._store.add(Order.from_request(request, in_flight))
+        self._send(request, self._gateway.new)
+
+    def refuse_duplicate(self, request: OrderRequest) -> None:
+        """A second NEW under a known id. REJECTED would end the first order for the trader, so its state is told."""
+        order = self._store.get(request.client_order_id)
+        assert order is not None
+        self._log.error("order %d was asked for twice; the second request is ignored", request.client_order_id)
+        self._count("contradictions")
+        event = fact_of_request(request, EventType.STATUS, Reason.BAD_REQUEST)
+        order.describe(event)
+        event.text = b"client order id was used before"
+        self._events.emit(event)
+
+    def _cancel(self, request: OrderRequest, now: int) -> None:
+        order_id = request.client_order_id
+        if instance_of(order_id) != self._instance:
+            self.refuse(request, Reason.BAD_REQUEST, "only orders of this instance are canceled")
+            return
+        order = self._store.get(order_id)
+        if order is None and self.ready:
+            self.refuse(request, Reason.UNKNOWN_ORDER_HERE)
+            return
+        if order is not None and order.closed:
+            self.refuse(request, Reason.UNKNOWN_ORDER_HERE, f"order is {order.state.name}")
+            return
+        if not self._admit(request):
+            return
+        in_flight = self.merger.register(request, now)
+        if order is None:
+            self._send(request, self._gateway.cancel)
+            return
+        order.requests.append(in_flight)
+        if order.state == OrderState.PENDING_NEW:
+            # On another connection the cancel could overtake the order and find nothing to cancel.
+            self._events.request(request)
+            self._commit()
+            self.merger.hold(request)
+            return
+        self._send(request, self._gateway.cancel)
+
+    def _replace(self, request: OrderRequest, now: int) -> None:
+        if reason := self._blocked(request):
+            self.refuse(request, reason)
+            return
+        order = self._store.get(request.client_order_id)
+        if order is None or order.external or order.closed or order.ended_by is not None:
+            self.refuse(request, Reason.UNKNOWN_ORDER_HERE)
+            return
+        instrument = self._instruments.by_id(order.instrument_id)
+        if not order.accepted or order.replaces or instrument is None:
+            self.refuse(request, Reason.BAD_REQUEST, "the order is not confirmed yet, or another replace is in flight")
+            return
+        wanted = copy_request(request)
+        wanted.instrument_id, wanted.side, wanted.order_type = order.instrument_id, order.side, order.order_type
+        if reason := self._gate.check_replace(wanted, order, instrument, now):
+            self._count("risk_rejected")
+            self.refuse(request, reason)
+            return
+        if not self._admit(wanted):
+            return
+        order.requests.append(self.merger.register(wanted, now))
+        order.replaces += 1
+        self._store.changed(order)
+        self._send(wanted, self._gateway.replace)
+
+    def _cancel_all(self, request: OrderRequest, now: int) -> None:
+        self.merger.register(request, now)
+        self._send(request, self._gateway.cancel_all)
+
+    def _query(self, request: OrderRequest, now: int) -> None:
+        order_id = request.client_order_id
+        if instance_of(order_id) != self._instance or self._instruments.by_id(request.instrument_id) is None:
+            self.refuse(request, Reason.BAD_REQUEST, "only orders of this instance are asked for")
+            return
+        if not self._admit(request):
+            return
+        self.merger.register(request, now)
+        self._send(request, self._gateway.query)
+
+    def _admit(self, request: OrderRequest) -> bool:
+        until = self._gateway.admit(request)
+        if until == 0:
+            return True
+        self._count("rate_limited")
+        self.refuse(request, Reason.RATE_LIMIT, f"until {until // 1_000_000} ms of the venue's clock")
+        return False
+
+    def _send(self, request: OrderRequest, send: Callable[[OrderRequest], None]) -> None:
+        """Journal, commit the tail, hand over: else a crash could send a request twice or lose its trace."""
+        self._events.request(request)
+        self._commit()
+        send(copy_request(request))
