@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 from shm.layout import (
-    COUNTER_LIMIT, COUNTER_NAME_SIZE, HISTOGRAM_BUCKETS, HISTOGRAM_LIMIT, HISTOGRAM_SUB_BITS, SegmentKind,
+    COUNTER_LIMIT, COUNTER_NAME_SIZE, COUNTERS_STRIDE, HISTOGRAM_BUCKETS, HISTOGRAM_LIMIT, HISTOGRAM_SUB_BITS, SegmentKind,
 )
 from shm.segment import SegmentError
 
@@ -89,6 +89,8 @@ cdef class _Block:
         if segment.kind != SegmentKind.COUNTERS:
             raise SegmentError(f"segment {segment.name} is a {segment.kind.name}, counters were expected")
         self._buffer = memoryview(segment.buffer)
+        if len(self._buffer) < CL_HEADER_SIZE + COUNTERS_STRIDE:
+            raise SegmentError(f"segment {segment.name} has {len(self._buffer):,} bytes, which hold no counters")
         self.segment = segment
         self.start = address_of(self._buffer) + CL_HEADER_SIZE
 
@@ -109,13 +111,15 @@ cdef class _Block:
 cdef class Counters(_Block):
     """The writer's side: names the block and hands out its counters and histograms.
 
-    A restarted process that declares the same names goes on counting where it stood; other names start from zero.
+    A restarted process that declares a name again goes on counting where it stood, whatever it declares beside it.
     """
 
     cdef dict _counters, _histograms
+    cdef set _counter_places, _histogram_places
 
     def __init__(self, segment, counters=(), histograms=()):
         self._counters, self._histograms = {}, {}
+        self._counter_places, self._histogram_places = set(), set()
         self.declare(counters, histograms)
 
     def declare(self, counters=(), histograms=()):
@@ -126,37 +130,47 @@ cdef class Counters(_Block):
         for name in counters:
             if name in self._counters:
                 continue
-            index = self._claim(name, len(self._counters), CL_COUNTER_LIMIT, 0)
-            if index < 0:
-                index = -index - 1
+            index = self._place(name, self._counter_places, CL_COUNTER_LIMIT, 0)
+            if self.name(index) != name:
                 self.counter_at(index)[0] = 0
+                self._write_name(index, name)
+            self._counter_places.add(index)
             counter = Counter.__new__(Counter)
             counter._buffer, counter.word = self._buffer, self.counter_at(index)
             self._counters[name] = counter
         for name in histograms:
             if name in self._histograms:
                 continue
-            index = self._claim(name, len(self._histograms), CL_HISTOGRAM_LIMIT, CL_COUNTER_LIMIT)
-            if index < 0:
-                index = -index - 1
+            index = self._place(name, self._histogram_places, CL_HISTOGRAM_LIMIT, CL_COUNTER_LIMIT)
+            if self.name(CL_COUNTER_LIMIT + index) != name:
                 memset(self.histogram_at(index), 0, CL_HISTOGRAM_SIZE)
+                self._write_name(CL_COUNTER_LIMIT + index, name)
+            self._histogram_places.add(index)
             histogram = Histogram.__new__(Histogram)
             histogram._buffer, histogram.words = self._buffer, self.histogram_at(index)
             self._histograms[name] = histogram
 
-    cdef int _claim(self, str name, int index, int limit, int offset) except? -1000:
-        """`index` where the name already stands there (a restart), -index - 1 where it was written anew."""
+    cdef int _place(self, str name, set taken, int limit, int offset) except -1:
+        """Where the name stood before a restart; else the first empty place; else one whose name nobody declared."""
         data = name.encode("ascii")
-        if len(data) >= COUNTER_NAME_SIZE:
-            raise ValueError(f"counter name {name!r} is longer than {COUNTER_NAME_SIZE - 1} characters")
-        if index >= limit:
+        if not 0 < len(data) < COUNTER_NAME_SIZE:
+            raise ValueError(f"counter name {name!r}: 1 to {COUNTER_NAME_SIZE - 1} characters were expected")
+        free = [index for index in range(limit) if index not in taken]
+        names = {index: self.name(offset + index) for index in free}
+        for wanted in (name, ""):
+            for index in free:
+                if names[index] == wanted:
+                    return index
+        if not free:
             raise ValueError(f"segment {self.segment.name} has no room for {name!r}: {limit} names at most")
-        if self.name(offset + index) == name:
-            return index
-        cdef uint8_t* place = self.name_at(offset + index)
-        memset(place, 0, CL_COUNTER_NAME_SIZE)
-        memcpy(place, <const char*> data, len(data))
-        return -index - 1
+        return max(free)
+
+    cdef int _write_name(self, int place, str name) except -1:
+        data = name.encode("ascii")
+        cdef uint8_t* start = self.name_at(place)
+        memset(start, 0, CL_COUNTER_NAME_SIZE)
+        memcpy(start, <const char*> data, len(data))
+        return 0
 
     def counter(self, name):
         return self._counters[name]

@@ -11,8 +11,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +83,12 @@ class Instance:
     state_dir: Path
     _attached: dict[str, Segment] = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", self.name):
+            raise SegmentError(
+                f"instance name {self.name!r}: 1 to 32 letters, digits, - and _ were expected, it names files"
+            )
+
     # --- names ------------------------------------------------------------------------------------------------------
     def segment_name(self, logical: str) -> str:
         return f"/corelane.{self.name}.{logical}"
@@ -135,12 +143,13 @@ class Instance:
 
         Returns the logical names. Raises SegmentError; what this call made is removed again then.
         """
+        specifications = self.specifications(venues, processes)
         for folder in (self.run_dir, self.state_dir, self.bell_folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for venue, spec in venues.items():
+            self._check_ids(venue)
             _extend(self._instruments_path(venue), spec.symbols, INSTRUMENT_ROWS)
         _extend(self._processes_path, processes, DOORBELLS)
-        specifications = self.specifications(venues, processes)
         existed = set(Segment.names(self.segment_name("")))
         made: list[str] = []
         try:
@@ -148,6 +157,8 @@ class Instance:
                 name = self.segment_name(logical)
                 Segment.create(name, kind, capacity, stride, mode, group).close()
                 made.append(name)
+            for venue in venues:
+                self._note_ids(venue)
         except SegmentError:
             for name in made:
                 if name not in existed:
@@ -183,8 +194,29 @@ class Instance:
         return self.state_dir / "processes.json"
 
     def instruments(self, venue: str) -> InstrumentIds:
-        """Raises SegmentError where `create` never ran for this venue."""
+        """Raises SegmentError where `create` never ran for this venue, or its tables were made for other ids."""
+        self._check_ids(venue)
         return InstrumentIds(venue, _load(self._instruments_path(venue)))
+
+    def _check_ids(self, venue: str) -> None:
+        """The segments outlive a lost state directory: rows numbered by another id table would be taken for others."""
+        name = self.segment_name(f"{venue}.instruments")
+        if name not in Segment.names(name):
+            return
+        segment = Segment.attach(name)
+        known = int(segment.header["tail"][0])
+        segment.close()
+        path = self._instruments_path(venue)
+        if known and not (path.exists() and known in _table_hashes(_load(path))):
+            raise SegmentError(
+                f"segment {name} was made for another id table than {path}; stop the processes and run "
+                "`corelane shm rm`, then `create`"
+            )
+
+    def _note_ids(self, venue: str) -> None:
+        segment = Segment.attach(self.segment_name(f"{venue}.instruments"))
+        segment.header["tail"] = _table_hashes(_load(self._instruments_path(venue)))[-1]
+        segment.close()
 
     def process_row(self, process: str) -> int:
         """Row of the process in the status table, and its doorbell id."""
@@ -203,20 +235,26 @@ def _load(path: Path) -> dict[str, int]:
         rows = json.loads(path.read_text())
     except FileNotFoundError:
         raise SegmentError(f"{path} does not exist; `corelane shm create` makes it") from None
+    except OSError as error:
+        raise SegmentError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise SegmentError(f"{path} is not the id table it should be: {error}") from None
-    return {str(name): int(row) for name, row in rows.items()}
+    if not isinstance(rows, dict) or not all(type(row) is int and 0 <= row <= ROW_MASK for row in rows.values()):
+        raise SegmentError(f"{path} is not the id table it should be: names with row numbers were expected")
+    if len(set(rows.values())) != len(rows):
+        raise SegmentError(f"{path} is not the id table it should be: one row is given to two names")
+    return rows
 
 
 def _extend(path: Path, names: list[str], limit: int) -> None:
     """Give every new name the next free number; existing ones keep theirs. Replaced atomically."""
     rows = _load(path) if path.exists() else {}
-    missing = [name for name in names if name not in rows]
+    missing = [name for name in dict.fromkeys(names) if name not in rows]
     if not missing and path.exists():
         return
     for name in missing:
-        rows[name] = len(rows)
-    if len(rows) > limit:
+        rows[name] = max(rows.values(), default=-1) + 1
+    if max(rows.values(), default=-1) >= limit:
         raise SegmentError(f"{path} would hold {len(rows)} names, {limit} at most are possible")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fd, temporary = tempfile.mkstemp(dir=path.parent)
@@ -225,3 +263,13 @@ def _extend(path: Path, names: list[str], limit: int) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     Path(temporary).replace(path)
+
+
+def _table_hashes(rows: dict[str, int]) -> list[int]:
+    """64 bits over an id table, never 0, of each state that it went through by appending; the last is that of today."""
+    digest = hashlib.sha256()
+    hashes = [int.from_bytes(digest.digest()[:8], "little") | 1]
+    for name, row in sorted(rows.items(), key=lambda item: item[1]):
+        digest.update(f"{row}:{name}\n".encode())
+        hashes.append(int.from_bytes(digest.digest()[:8], "little") | 1)
+    return hashes

@@ -342,6 +342,7 @@ def instrument_id(venue: int, row: int) -> int:
 #   | cursor: last published sequence / number of row writes                | 64   writer's own cache line
 #   +-----------------------------------------------------------------------+
 #   | tail: last sequence the consumer took       | consumer_pid            | 128  consumer's own cache line (lossless)
+#   |   (instruments table: hash of the id table it was made for; journal file: see JOURNAL_STRIDE)
 #   +-----------------------------------------------------------------------+
 #   | armed: one bit per doorbell that wants a ring                         | 192  written by sleepers, read by the writer
 #   +-----------------------------------------------------------------------+
@@ -587,6 +588,15 @@ EVENT_RING_KINDS: Final = (RecordKind.ORDER_EVENT, RecordKind.RECOVERY)
 JOURNAL_KINDS: Final = (RecordKind.ORDER_REQUEST, RecordKind.ORDER_EVENT, RecordKind.RECOVERY)
 LOG_RING_KINDS: Final = (RecordKind.LOG,)
 
+# A journal file is a segment in a file: the header, then slots whose last word is the CRC-32 of the record. A killed
+# process leaves whole slots by the rules of a ring; the check is for a power cut, after which any page may be missing.
+# Its header's `tail` is the place in the series of the last record before the file's first.
+JOURNAL_CHECK_SIZE: Final = 8
+JOURNAL_STRIDE: Final = (
+    (SLOT_HEADER_SIZE + max(RECORD_DTYPES[kind].itemsize for kind in JOURNAL_KINDS) + JOURNAL_CHECK_SIZE)
+    + CACHE_LINE - 1
+) // CACHE_LINE * CACHE_LINE  # fmt: skip
+
 
 # --- counters -------------------------------------------------------------------------------------------------------
 #
@@ -653,7 +663,7 @@ def epoch_of(order_id: int) -> int:
 def _layout_hash() -> int:
     """64 bits over every dtype and code, so that two builds that disagree refuse each other at attach."""
     digest = hashlib.sha256()
-    digest.update(repr((LAYOUT_VERSION, HEADER_SIZE, SLOT_HEADER_SIZE, WORD_COUNT, COUNTERS_STRIDE)).encode())
+    digest.update(repr((LAYOUT_VERSION, HEADER_SIZE, SLOT_HEADER_SIZE, WORD_COUNT, COUNTERS_STRIDE, JOURNAL_STRIDE)).encode())
     digest.update(repr(SEGMENT_HEADER.fields).encode())
     for kind, dtype in RECORD_DTYPES.items():
         digest.update(f"{int(kind)}:{dtype.descr}".encode())

@@ -37,31 +37,48 @@ wake-up is missed, stands in doorbell.py.
 import os
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
+from posix.unistd cimport close as close_descriptor
 
 import numpy as np
 
-from shm.layout import RECORD_DTYPES, SLOT_HEADER_SIZE, SegmentKind
+from shm.layout import RECORD_DTYPES, SLOT_HEADER_SIZE, RecordKind, SegmentKind
 from shm.records import RECORD_CLASSES
 from shm.segment import SegmentError
+from shm.stall import StallPoint
 
 from shm.mapped cimport address_of
 from shm.atomics cimport (
     cl_copy_in, cl_copy_out, cl_fence_acquire, cl_fence_full, cl_fence_release, cl_fetch_and, cl_fetch_or,
-    cl_load_acquire,
-    cl_load_relaxed, cl_monotonic_ns, cl_store_relaxed, cl_store_release,
+    cl_load_acquire, cl_load_relaxed, cl_monotonic_ns, cl_store_relaxed, cl_store_release,
 )
 from shm.record cimport Record
 from shm.records cimport (
     CL_BUSY_BIT, CL_CANCEL_RESERVE_SHIFT, CL_HEADER_SIZE, CL_PUBLISH_TIME_OFFSETS, CL_RECORD_SIZES,
     CL_SLOT_HEADER_SIZE, SegmentHeader,
 )
+from shm.table cimport TableReader
+
+cdef enum:                          # as in stall.py; a test compares them
+    INVALIDATED = 1
+    COPYING = 2
+    COPIED = 3
+    PUBLISHED = 4
+    CURSOR = 5
+    READING = 6
+    READ = 7
+    COMMITTING = 8
+    COMMITTED = 9
+
+cdef int CATCH_UP_ATTEMPTS = 4      # laps one poll() may suffer in a row before it lets its caller have a turn
 
 
 cdef class _Mapped:
     """The pointers into a segment. Holds its buffer, so the mapping outlives every ring made from it."""
 
     def __cinit__(self, segment, *args, **kwargs):
+        if segment.kind not in (SegmentKind.BROADCAST_RING, SegmentKind.LOSSLESS_RING, SegmentKind.JOURNAL):
+            raise SegmentError(f"segment {segment.name} is a {segment.kind.name}, not a ring")
         self._buffer = memoryview(segment.buffer)
         cdef uint8_t* start = address_of(self._buffer)
         self.segment = segment
@@ -70,13 +87,25 @@ cdef class _Mapped:
         self.capacity = self.header.capacity
         self.stride = self.header.stride
         self.mask = self.capacity - 1
-        if segment.kind not in (SegmentKind.BROADCAST_RING, SegmentKind.LOSSLESS_RING, SegmentKind.JOURNAL):
-            raise SegmentError(f"segment {segment.name} is a {segment.kind.name}, not a ring")
-        if self.capacity == 0 or self.capacity & self.mask or self.stride % 64:
+        if self.capacity < 2 or self.capacity & self.mask or self.stride == 0 or self.stride % 64 \
+                or CL_HEADER_SIZE + self.capacity * self.stride > <uint64_t> len(self._buffer):
             raise SegmentError(f"segment {segment.name}: {self.capacity} slots of {self.stride} bytes are not a ring")
 
     cdef uint8_t* slot(self, uint64_t sequence) noexcept nogil:
         return self.slots_start + ((sequence - 1) & self.mask) * self.stride
+
+    cdef void stall(self, int point, uint64_t sequence) noexcept with gil:
+        self._stall_hook(StallPoint(point), sequence)
+
+    @property
+    def stall_hook(self):
+        """A test's function that is called in every window of the protocol (stall.py); None, as always outside of tests."""
+        return self._stall_hook
+
+    @stall_hook.setter
+    def stall_hook(self, hook):
+        self._stall_hook = hook
+        self.hooked = hook is not None
 
     @property
     def cursor(self):
@@ -96,15 +125,82 @@ cdef class _Mapped:
         view.flags.writeable = False
         return view
 
+    def slots_of(self, kind):
+        """The same view with the fields of one record kind beside `sequence`; meaningful where a slot holds that kind."""
+        cdef uint16_t code = self._fitting(kind)
+        base = drain_dtype(code)
+        dtype = np.dtype({
+            "names": list(base.names), "formats": [base.fields[name][0] for name in base.names],
+            "offsets": [base.fields[name][1] for name in base.names], "itemsize": self.stride,
+        })
+        view = np.frombuffer(self.segment.buffer, dtype=dtype, count=self.capacity, offset=CL_HEADER_SIZE)
+        view.flags.writeable = False
+        return view
+
+    cdef uint16_t _fitting(self, kind) except 0:
+        """The code of a kind whose records fit these slots; ValueError otherwise."""
+        cdef uint16_t code = int(kind)
+        if code == 0 or code >= 64 or CL_RECORD_SIZES[code] == 0:
+            raise ValueError(f"{kind!r} is no kind of record")
+        if CL_RECORD_SIZES[code] + CL_SLOT_HEADER_SIZE > self.stride:
+            raise ValueError(f"a {RecordKind(code).name} does not fit the slots of {self.segment.name}")
+        return code
+
+
+cdef dict _drain_dtypes = {}
+
+
+def drain_dtype(kind):
+    """dtype of a drained record: `sequence`, then the fields of layout.py, as they stand in a slot."""
+    code = int(kind)
+    dtype = _drain_dtypes.get(code)
+    if dtype is None:
+        record = RECORD_DTYPES[RecordKind(code)]
+        dtype = np.dtype({
+            "names": ["sequence", *record.names],
+            "formats": ["<u8", *(record.fields[name][0] for name in record.names)],
+            "offsets": [0, *(SLOT_HEADER_SIZE + record.fields[name][1] for name in record.names)],
+            "itemsize": SLOT_HEADER_SIZE + record.itemsize,
+        })
+        _drain_dtypes[code] = dtype
+    return dtype
+
+
+cdef inline uint64_t _publish_steps(RingWriter ring, const void* record, uint64_t nbytes, bint hooked) noexcept nogil:
+    """W1 to W4 and the cursor. `hooked` is a constant at both calls, so the usual one compiles without any hook."""
+    cdef uint64_t sequence = ring.next_sequence
+    cdef uint8_t* slot = ring.slots_start + ((sequence - 1) & ring.mask) * ring.stride
+    cdef uint64_t half = nbytes // 16 * 8
+    cl_store_relaxed(slot, CL_BUSY_BIT | sequence)                  # W1
+    cl_fence_release()                                              # W2
+    if hooked:
+        ring.stall(INVALIDATED, sequence)
+        cl_copy_in(slot + CL_SLOT_HEADER_SIZE, record, half)
+        ring.stall(COPYING, sequence)
+        cl_copy_in(slot + CL_SLOT_HEADER_SIZE + half, <const uint8_t*> record + half, nbytes - half)
+        ring.stall(COPIED, sequence)
+    else:
+        cl_copy_in(slot + CL_SLOT_HEADER_SIZE, record, nbytes)      # W3
+    cl_store_release(slot, sequence)                                # W4 publish:
+    if hooked:
+        ring.stall(PUBLISHED, sequence)
+    cl_store_release(&ring.header.cursor, sequence)
+    ring.next_sequence = sequence + 1
+    if hooked:
+        ring.stall(CURSOR, sequence)
+    return sequence
+
 
 cdef class RingWriter(_Mapped):
     """What both writers share: finding the place after a crash, writing a slot, waking sleepers."""
 
-    def __init__(self, segment, epoch=0):
-        cdef uint64_t index, word, highest = 0
+    def __cinit__(self, segment, *args, **kwargs):
         cdef int i
         for i in range(64):
             self.bells[i] = -1
+
+    def __init__(self, segment, epoch=0):
+        cdef uint64_t index, word, highest = 0
         self.bell_folder = segment.bell_folder
         for index in range(self.capacity):
             word = cl_load_acquire(self.slots_start + index * self.stride)
@@ -123,16 +219,19 @@ cdef class RingWriter(_Mapped):
         cdef int i
         for i in range(64):
             if self.bells[i] >= 0:
-                os.close(self.bells[i])
+                close_descriptor(self.bells[i])
 
     cdef void* begin(self, uint16_t kind) noexcept nogil:
+        kind &= 63
         memset(self.scratch, 0, CL_RECORD_SIZES[kind])
         (<uint16_t*> self.scratch)[0] = kind
         (<uint16_t*> self.scratch)[1] = CL_RECORD_SIZES[kind]
         return self.scratch
 
     cdef uint64_t end(self) noexcept:
-        cdef uint16_t kind = (<uint16_t*> self.scratch)[0]
+        cdef uint16_t kind = (<uint16_t*> self.scratch)[0] & 63
+        if CL_RECORD_SIZES[kind] + CL_SLOT_HEADER_SIZE > self.stride:
+            return 0
         cdef int offset = CL_PUBLISH_TIME_OFFSETS[kind]
         if offset >= 0:
             (<int64_t*> (<uint8_t*> self.scratch + offset))[0] = cl_monotonic_ns()
@@ -141,15 +240,14 @@ cdef class RingWriter(_Mapped):
         return sequence
 
     cdef uint64_t _write(self, const void* record, uint64_t nbytes) noexcept nogil:
-        cdef uint64_t sequence = self.next_sequence
-        cdef uint8_t* slot = self.slot(sequence)
-        cl_store_relaxed(slot, CL_BUSY_BIT | sequence)              # W1
-        cl_fence_release()                                          # W2
-        cl_copy_in(slot + CL_SLOT_HEADER_SIZE, record, nbytes)      # W3
-        cl_store_release(slot, sequence)                            # W4 publish:
-        cl_store_release(&self.header.cursor, sequence)
-        self.next_sequence = sequence + 1
-        return sequence
+        if self.hooked:
+            return _publish_steps(self, record, nbytes, True)
+        return _publish_steps(self, record, nbytes, False)
+
+    cdef int _check_size(self, Record record) except -1:
+        if record.nbytes + CL_SLOT_HEADER_SIZE > self.stride:
+            raise ValueError(f"a {type(record).__name__} does not fit the slots of {self.segment.name}")
+        return 0
 
     cdef void _wake(self) noexcept:
         cl_fence_full()
@@ -178,7 +276,7 @@ cdef class RingWriter(_Mapped):
             except OSError:                 # no reader (ENXIO, EPIPE) or no FIFO: it died or was replaced, try once anew
                 if self.bells[bell] < 0:
                     return
-                os.close(self.bells[bell])
+                close_descriptor(self.bells[bell])
                 self.bells[bell] = -1
 
     @property
@@ -187,7 +285,7 @@ cdef class RingWriter(_Mapped):
         return self.next_sequence - 1
 
 
-cdef void _stamp(Record record) noexcept:
+cdef inline void _stamp(Record record) noexcept nogil:
     cdef int offset = CL_PUBLISH_TIME_OFFSETS[record.kind_code]
     if offset >= 0:
         (<int64_t*> (record.data + offset))[0] = cl_monotonic_ns()
@@ -196,10 +294,9 @@ cdef void _stamp(Record record) noexcept:
 cdef class BroadcastWriter(RingWriter):
     """Publishes without ever waiting. One per ring; `publish` costs a copy and a fence."""
 
-    cpdef uint64_t publish(self, Record record, bint stamp=True):
+    cpdef uint64_t publish(self, Record record, bint stamp=True) except 0:
         """Publish and return the sequence. `stamp`: set publish_time_ns first, where the record has one."""
-        if record.nbytes + CL_SLOT_HEADER_SIZE > self.stride:
-            raise ValueError(f"a {type(record).__name__} does not fit the slots of {self.segment.name}")
+        self._check_size(record)
         if stamp:
             _stamp(record)
         cdef uint64_t sequence = self._write(record.data, record.nbytes)
@@ -229,21 +326,22 @@ cdef class LosslessWriter(RingWriter):
         self.known_tail = cl_load_acquire(&self.header.tail)        # acquire: the consumer's copy-out came before
         return self.next_sequence - 1 - self.known_tail < self.capacity - reserved
 
-    cpdef bint try_publish(self, Record record):
+    cdef uint64_t end(self) noexcept:
+        """For compiled producers: 0 where the ring is full beyond the reserve, nothing was written then."""
+        return RingWriter.end(self) if self._has_room(self.reserve) else 0
+
+    cpdef bint try_publish(self, Record record) except -1:
         """True: published. False: no room beyond the reserve, nothing was written."""
-        if not self._has_room(self.reserve):
-            return False
-        return self._publish(record)
+        return self._try(record, self.reserve)
 
-    cpdef bint try_publish_reserved(self, Record record):
+    cpdef bint try_publish_reserved(self, Record record) except -1:
         """The same, but the reserved slots count as room: for cancels."""
-        if not self._has_room(0):
-            return False
-        return self._publish(record)
+        return self._try(record, 0)
 
-    def _publish(self, Record record):
-        if record.nbytes + CL_SLOT_HEADER_SIZE > self.stride:
-            raise ValueError(f"a {type(record).__name__} does not fit the slots of {self.segment.name}")
+    cdef bint _try(self, Record record, uint64_t reserved) except -1:
+        self._check_size(record)
+        if not self._has_room(reserved):
+            return False
         _stamp(record)
         self._write(record.data, record.nbytes)
         self._wake()
@@ -257,7 +355,7 @@ cdef class LosslessWriter(RingWriter):
 
 
 cdef class RingReader(_Mapped):
-    """What both readers share: copying one slot out, and one reusable record object per kind."""
+    """What both readers share: copying slots out, one by one into a reusable record object per kind, or in bulk."""
 
     def __init__(self, segment):
         self.records = [None] * 64
@@ -272,6 +370,7 @@ cdef class RingReader(_Mapped):
         """The record of `sequence`, or None: not published yet, or (`overtaken`) its slot belongs to a later one."""
         cdef uint8_t* slot = self.slot(sequence)
         cdef uint64_t word = cl_load_acquire(slot)                  # R1 acquire:
+        cdef uint64_t half
         self.overtaken = 0
         if word != sequence:
             self.overtaken = (word & ~CL_BUSY_BIT) > sequence
@@ -279,7 +378,14 @@ cdef class RingReader(_Mapped):
         cdef uint16_t kind = <uint16_t> cl_load_relaxed(slot + CL_SLOT_HEADER_SIZE)
         cdef Record record = self.by_kind(kind)
         if record is not None:
-            cl_copy_out(record.data, slot + CL_SLOT_HEADER_SIZE, record.nbytes)     # R2
+            if self.hooked:
+                half = record.nbytes // 16 * 8
+                cl_copy_out(record.data, slot + CL_SLOT_HEADER_SIZE, half)
+                self.stall(READING, sequence)
+                cl_copy_out(record.data + half, slot + CL_SLOT_HEADER_SIZE + half, record.nbytes - half)
+                self.stall(READ, sequence)
+            else:
+                cl_copy_out(record.data, slot + CL_SLOT_HEADER_SIZE, record.nbytes)     # R2
         cl_fence_acquire()                                          # R3
         if cl_load_relaxed(slot) != sequence:                       # R4
             self.overtaken = 1
@@ -289,6 +395,109 @@ cdef class RingReader(_Mapped):
         record.sequence = sequence
         return record
 
+    cdef bint _overrun(self) except -1:
+        """The slot of the next sequence belongs to a later record. True: the reader moved on and may try again."""
+        raise NotImplementedError
+
+    cpdef Record poll(self):
+        """The next record, or None. The same object is used again for the next record of its kind: copy() to keep it.
+
+        Raises SegmentError for a record of a kind this build does not know; the reader has moved past it then.
+        """
+        cdef Record record
+        cdef int attempt
+        for attempt in range(CATCH_UP_ATTEMPTS):
+            try:
+                record = self._copy(self.next_sequence)
+            except SegmentError:
+                self.next_sequence += 1
+                raise
+            if record is not None:
+                self.next_sequence += 1
+                return record
+            if not self.overtaken or not self._overrun():
+                return None
+        return None                                     # lapped while catching up, again and again: the next poll goes on
+
+    def at(self, uint64_t sequence):
+        """The record of that sequence if its slot still (or already) holds it, else None; the reader's place stays.
+
+        The object is the one that poll() reuses.
+        """
+        return self._copy(sequence) if sequence else None
+
+    cpdef drain(self, Py_ssize_t limit, kind=None):
+        """Up to `limit` next records at once, as a numpy array of its own memory with the fields of `drain_dtype(kind)`.
+
+        Without `kind` the array ends before the first record of another kind than its first one's, so on a ring of one
+        kind it is everything there is, and on a mixed ring call after call gives every record in order. With `kind`
+        records of other kinds are passed over, and counted in `passed_over`. Empty where nothing is there to read.
+        A lap inside the array shows as a jump of `sequence`, and in `lost`.
+        """
+        if limit < 1:
+            raise ValueError(f"drain: a limit of {limit} records was asked for, at least 1 is expected")
+        cdef uint16_t wanted = 0 if kind is None else self._fitting(kind)
+        cdef uint16_t found = 0
+        cdef uint64_t cursor = cl_load_acquire(&self.header.cursor)
+        cdef uint64_t available = cursor + 1 - self.next_sequence if cursor >= self.next_sequence else 0
+        if available > self.capacity:
+            available = self.capacity
+        if available == 0:
+            # The cursor may be one behind: of a writer between W4 and its store, or killed there.
+            available = 1 if cl_load_acquire(self.slot(self.next_sequence)) == self.next_sequence else 0
+        if available == 0 and not self.has_next():
+            return np.empty(0, dtype=drain_dtype(wanted) if wanted else _EMPTY)
+        cdef Py_ssize_t count = 0, room = min(<uint64_t> limit, available if available else 1)
+        cdef uint8_t* out = NULL
+        cdef uint8_t* slot
+        cdef uint64_t word, nbytes = 0, looked = 0
+        cdef int attempts = 0
+        array = None
+        while count < room and looked <= self.capacity:
+            slot = self.slot(self.next_sequence)
+            word = cl_load_acquire(slot)                            # R1 acquire:
+            if word == self.next_sequence:
+                found = <uint16_t> cl_load_relaxed(slot + CL_SLOT_HEADER_SIZE)
+                if wanted == 0 and found < 64 and CL_RECORD_SIZES[found] \
+                        and CL_RECORD_SIZES[found] + CL_SLOT_HEADER_SIZE <= self.stride:
+                    # A kind that turns out torn below was of a slot being overwritten: nothing was counted yet.
+                    wanted = found
+                if found == wanted and wanted != 0:
+                    if array is None:
+                        array = np.empty(room, dtype=drain_dtype(wanted))
+                        out = address_of(array)
+                        nbytes = CL_RECORD_SIZES[wanted]
+                    (<uint64_t*> out)[0] = word
+                    cl_copy_out(out + CL_SLOT_HEADER_SIZE, slot + CL_SLOT_HEADER_SIZE, nbytes)      # R2
+                cl_fence_acquire()                                  # R3
+                if cl_load_relaxed(slot) == word:                   # R4
+                    if found == wanted and wanted != 0:
+                        count += 1
+                        out += CL_SLOT_HEADER_SIZE + nbytes
+                    elif found >= 64 or CL_RECORD_SIZES[found] == 0 \
+                            or CL_RECORD_SIZES[found] + CL_SLOT_HEADER_SIZE > self.stride:
+                        if count == 0:
+                            self.next_sequence += 1
+                            raise SegmentError(f"segment {self.segment.name}: record {word} is of unknown kind {found}")
+                        break                                       # hand over what is whole, raise at the next call
+                    elif kind is None:
+                        break                                       # the next call's run begins here
+                    else:
+                        self.passed_over += 1
+                    self.next_sequence += 1
+                    looked += 1
+                    continue
+            elif (word & ~CL_BUSY_BIT) <= self.next_sequence:
+                break                                               # not published yet
+            attempts += 1
+            if kind is None and count == 0:
+                wanted, array = 0, None
+            if attempts > CATCH_UP_ATTEMPTS or not self._overrun():
+                break
+        if array is None:
+            return np.empty(0, dtype=drain_dtype(wanted) if kind is not None else _EMPTY)
+        return array[:count]
+
     @property
     def lag(self):
         """Published records that this reader has not polled yet."""
@@ -296,16 +505,20 @@ cdef class RingReader(_Mapped):
         return cursor + 1 - self.next_sequence if cursor >= self.next_sequence else 0
 
     def arm(self, uint64_t bit):
-        """Ask to be rung at the next publish: this doorbell's bit into the header. A full fence; see doorbell.py."""
+        """Ask to be rung at the next publish: this doorbell's bit into the header, then a full fence; see doorbell.py."""
         cl_fetch_or(&self.header.armed, bit)
+        cl_fence_full()
 
     def disarm(self, uint64_t bit):
         cl_fetch_and(&self.header.armed, ~bit)
 
-    def has_next(self):
+    cpdef bint has_next(self) noexcept:
         """True where poll() would return a record or report a lap, without consuming it."""
-        return (cl_load_acquire(self.slot(self.next_sequence)) & ~CL_BUSY_BIT) >= self.next_sequence and \
-            cl_load_acquire(self.slot(self.next_sequence)) != (CL_BUSY_BIT | self.next_sequence)
+        cdef uint64_t word = cl_load_acquire(self.slot(self.next_sequence))
+        return word == self.next_sequence or (word & ~CL_BUSY_BIT) > self.next_sequence
+
+
+_EMPTY = np.dtype([("sequence", "<u8")])
 
 
 cdef class BroadcastReader(RingReader):
@@ -317,52 +530,108 @@ cdef class BroadcastReader(RingReader):
 
     def __init__(self, segment, from_sequence=None):
         super().__init__(segment)
-        self.next_sequence = cl_load_acquire(&self.header.cursor) + 1 if from_sequence is None else from_sequence
+        self.next_sequence = cl_load_acquire(&self.header.cursor) + 1 if from_sequence is None else max(from_sequence, 1)
 
-    cpdef Record poll(self):
-        """The next record, or None. The same object is used again for the next record of its kind: copy() to keep it."""
-        cdef Record record
-        cdef int attempt
-        cdef uint64_t newest
-        for attempt in range(4):
-            record = self._copy(self.next_sequence)
-            if record is not None:
-                self.next_sequence += 1
-                return record
-            if not self.overtaken:
-                return None
-            newest = cl_load_acquire(&self.header.cursor)
-            if newest > self.next_sequence:
-                self.laps += 1
-                self.lost += newest - self.next_sequence
-                self.next_sequence = newest
-        return None                                     # lapped while catching up, again and again: the next poll goes on
+    cdef bint _overrun(self) except -1:
+        cdef uint64_t newest = cl_load_acquire(&self.header.cursor)
+        if newest > self.next_sequence:
+            self.laps += 1
+            self.lost += newest - self.next_sequence
+            self.next_sequence = newest
+        return True
 
 
 cdef class LosslessReader(RingReader):
     """The consumer of a lossless ring. Begins after the committed tail, so a restart sees what was not taken yet."""
 
     def __init__(self, segment):
+        if segment.kind != SegmentKind.LOSSLESS_RING:
+            raise SegmentError(f"segment {segment.name} is a {segment.kind.name}, a LOSSLESS_RING has a consumer")
         super().__init__(segment)
         self.next_sequence = cl_load_acquire(&self.header.tail) + 1
         self.header.consumer_pid = os.getpid()
 
-    cpdef Record poll(self):
-        """The next record, or None; the tail stays until commit(). The object is reused: copy() to keep it."""
-        cdef Record record = self._copy(self.next_sequence)
-        if record is not None:
-            self.next_sequence += 1
-        elif self.overtaken:
-            raise SegmentError(
-                f"segment {self.segment.name}: record {self.next_sequence} was overwritten before it was consumed; "
-                "a second consumer or a writer without a tail check is at work")
-        return record
+    cdef bint _overrun(self) except -1:
+        raise SegmentError(
+            f"segment {self.segment.name}: record {self.next_sequence} was overwritten before it was consumed; "
+            "a second consumer or a writer without a tail check is at work")
 
     cpdef commit(self):
         """Give the slots of all polled records back to the writer."""
+        if self.hooked:
+            self.stall(COMMITTING, self.next_sequence - 1)
         cl_store_release(&self.header.tail, self.next_sequence - 1)  # release: after our copies out
+        if self.hooked:
+            self.stall(COMMITTED, self.next_sequence - 1)
 
     @property
     def uncommitted(self):
         """Records polled since the last commit."""
         return self.next_sequence - 1 - cl_load_relaxed(&self.header.tail)
+
+
+cdef class Poller:
+    """Many rings and tables in one compiled call: what an idle turn of a hot loop looks at.
+
+    Sources are readers of rings and tables, in the order of the bits that poll() answers with; up to 64. The readers
+    stay usable on their own: a bit of a ring is a level, it stays until the ring was polled empty.
+    """
+
+    def __init__(self, sources):
+        sources = list(sources)
+        if len(sources) > 64:
+            raise ValueError(f"{len(sources)} sources were given to a poller, 64 at most are possible")
+        self.sources = tuple(sources)
+        self.count = len(sources)
+        self.source = -1
+        cdef int index
+        for index, source in enumerate(sources):
+            if isinstance(source, RingReader):
+                self.is_ring[index] = True
+            elif isinstance(source, TableReader):
+                self.is_ring[index] = False
+                self.changes[index] = &(<TableReader> source).header.cursor
+                self.seen[index] = cl_load_acquire(self.changes[index])
+            else:
+                raise TypeError(f"source {index} of a poller is a {type(source).__name__}, a ring or table reader was expected")
+            self.pointers[index] = <void*> source
+
+    cpdef uint64_t poll(self) noexcept:
+        """Bit i set: ring i has something to poll, or a row of table i was written since the poll before. 0: idle."""
+        cdef uint64_t ready = 0, word, wanted
+        cdef RingReader reader
+        cdef int index
+        for index in range(self.count):
+            if self.is_ring[index]:
+                wanted = (<RingReader> self.pointers[index]).next_sequence
+                word = cl_load_acquire((<RingReader> self.pointers[index]).slot(wanted))
+                if word == wanted or (word & ~CL_BUSY_BIT) > wanted:
+                    ready |= <uint64_t> 1 << index
+            else:
+                word = cl_load_acquire(self.changes[index])
+                if word != self.seen[index]:
+                    # Taken note of before the caller reads the rows: a write that comes between is seen then, and
+                    # told once more; none is missed.
+                    self.seen[index] = word
+                    ready |= <uint64_t> 1 << index
+        return ready
+
+    cpdef Record next(self):
+        """The next record of any of the rings, taking turns; `source` is its index then. None: all are empty."""
+        cdef Record record
+        cdef int turn, index = self.source
+        cdef uint64_t word, wanted
+        for turn in range(self.count):
+            index += 1
+            if index >= self.count:
+                index = 0
+            if not self.is_ring[index]:
+                continue
+            wanted = (<RingReader> self.pointers[index]).next_sequence
+            word = cl_load_acquire((<RingReader> self.pointers[index]).slot(wanted))
+            if word == wanted or (word & ~CL_BUSY_BIT) > wanted:
+                record = (<RingReader> self.pointers[index]).poll()
+                if record is not None:
+                    self.source = index
+                    return record
+        return None

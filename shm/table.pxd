@@ -14,10 +14,14 @@ cdef class _MappedTable:
 
 cdef class TableWriter(_MappedTable):
     cdef int64_t only_row
+    cdef object _stall_hook
+    cdef bint hooked                # one branch per row; see stall.py
+    cdef void stall(self, int point, uint64_t version) noexcept with gil
     cdef void _void(self, uint8_t* start) noexcept
     # For compiled producers: `record` is a packed struct of layout.py with kind and size set.
     cdef int write_raw(self, uint64_t row, const void* record, uint64_t nbytes) except -1
     cpdef write(self, uint64_t row, Record record)
 
 cdef class TableReader(_MappedTable):
+    cdef uint64_t scratch[256]      # room for the largest record; a test compares
     cpdef bint read(self, uint64_t row, Record record) except -1

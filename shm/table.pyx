@@ -5,6 +5,7 @@ A row is a version word and a record; the order of stores and the argument are t
 row's version in place of the sequence: BUSY | v+1, fence, copy, v+1. A reader tries a bounded number of times and then
 says that it has no stable row, which its caller treats as stale data; it never spins on a writer that was stopped or
 killed in mid-row. A restarted writer finds the rows left busy and voids them: half a row is no state.
+A row that was written whole stays readable after its writer died; `writer_alive` tells that it is dead.
 
 Also here: words, single atomic uint64 levels (kill switch, generations, resync flags).
 """
@@ -12,9 +13,11 @@ Also here: words, single atomic uint64 levels (kill switch, generations, resync 
 import os
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
+from libc.string cimport memcpy
 
 from shm.layout import SegmentKind
 from shm.segment import SegmentError
+from shm.stall import StallPoint
 
 from shm.mapped cimport address_of
 from shm.atomics cimport (
@@ -25,6 +28,13 @@ from shm.record cimport Record
 from shm.records cimport (
     CL_BUSY_BIT, CL_HEADER_SIZE, CL_PUBLISH_TIME_OFFSETS, CL_SLOT_HEADER_SIZE, SegmentHeader,
 )
+
+cdef enum:                          # as in stall.py; a test compares them
+    INVALIDATED = 1
+    COPYING = 2
+    COPIED = 3
+    PUBLISHED = 4
+    CURSOR = 5
 
 cdef int READ_ATTEMPTS = 128  # a row of 1.7 KB is copied in some 200 ns: far longer than any live writer holds it
 
@@ -40,6 +50,9 @@ cdef class _MappedTable:
         self.rows_start = start + CL_HEADER_SIZE
         self.capacity = self.header.capacity
         self.stride = self.header.stride
+        if self.capacity == 0 or self.stride == 0 or self.stride % 64 \
+                or CL_HEADER_SIZE + self.capacity * self.stride > <uint64_t> len(self._buffer):
+            raise SegmentError(f"segment {segment.name}: {self.capacity} rows of {self.stride} bytes are not a table")
 
     cdef uint8_t* row_at(self, uint64_t row) except NULL:
         if row >= self.capacity:
@@ -57,7 +70,47 @@ cdef class _MappedTable:
 
     @property
     def writer_pid(self):
+        """Process id of the last writer of the whole table, 0 if none ever attached."""
         return self.header.writer_pid
+
+    @property
+    def writer_alive(self):
+        """False where no process has that id any more: its rows are what it knew last. A system call; not each turn.
+
+        An id that the kernel gave to another process reads as alive: heartbeats and row ages are the second look.
+        """
+        if self.header.writer_pid == 0:
+            return False
+        try:
+            os.kill(self.header.writer_pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+
+cdef inline void _write_steps(TableWriter table, uint8_t* start, const void* record, uint64_t nbytes,
+                              bint hooked) noexcept nogil:
+    """W1 to W4 of ring.pyx for a row. `hooked` is a constant at both calls: the usual one compiles without any hook."""
+    cdef uint64_t version = (cl_load_relaxed(start) & ~CL_BUSY_BIT) + 1
+    cdef uint64_t half = nbytes // 16 * 8
+    cl_store_relaxed(start, CL_BUSY_BIT | version)                  # W1
+    cl_fence_release()                                              # W2
+    if hooked:
+        table.stall(INVALIDATED, version)
+        cl_copy_in(start + CL_SLOT_HEADER_SIZE, record, half)
+        table.stall(COPYING, version)
+        cl_copy_in(start + CL_SLOT_HEADER_SIZE + half, <const uint8_t*> record + half, nbytes - half)
+        table.stall(COPIED, version)
+    else:
+        cl_copy_in(start + CL_SLOT_HEADER_SIZE, record, nbytes)     # W3
+    cl_store_release(start, version)                                # W4 publish:
+    if hooked:
+        table.stall(PUBLISHED, version)
+    cl_fetch_add(&table.header.cursor, 1)
+    if hooked:
+        table.stall(CURSOR, version)
 
 
 cdef class TableWriter(_MappedTable):
@@ -66,6 +119,8 @@ cdef class TableWriter(_MappedTable):
     def __init__(self, segment, epoch=0, row=None):
         cdef uint64_t index
         cdef uint8_t* start
+        if row is not None:
+            self.row_at(row)                                        # IndexError where there is no such row
         self.only_row = -1 if row is None else row
         if row is None:
             self.header.writer_pid = os.getpid()
@@ -80,9 +135,23 @@ cdef class TableWriter(_MappedTable):
     cdef void _void(self, uint8_t* start) noexcept:
         """A predecessor was killed in mid-row: publish an empty record, which readers report as no row."""
         cdef uint64_t version = cl_load_relaxed(start) & ~CL_BUSY_BIT
+        cl_fence_release()
         cl_store_relaxed(start + CL_SLOT_HEADER_SIZE, 0)
         cl_store_release(start, version)
         cl_fetch_add(&self.header.cursor, 1)
+
+    cdef void stall(self, int point, uint64_t version) noexcept with gil:
+        self._stall_hook(StallPoint(point), version)
+
+    @property
+    def stall_hook(self):
+        """A test's function that is called in every window of the protocol (stall.py); None, as always outside of tests."""
+        return self._stall_hook
+
+    @stall_hook.setter
+    def stall_hook(self, hook):
+        self._stall_hook = hook
+        self.hooked = hook is not None
 
     cdef int write_raw(self, uint64_t row, const void* record, uint64_t nbytes) except -1:
         if self.only_row >= 0 and row != <uint64_t> self.only_row:
@@ -90,12 +159,10 @@ cdef class TableWriter(_MappedTable):
         if nbytes + CL_SLOT_HEADER_SIZE > self.stride:
             raise ValueError(f"segment {self.segment.name}: a record of {nbytes} bytes does not fit a row of {self.stride}")
         cdef uint8_t* start = self.row_at(row)
-        cdef uint64_t version = (cl_load_relaxed(start) & ~CL_BUSY_BIT) + 1
-        cl_store_relaxed(start, CL_BUSY_BIT | version)
-        cl_fence_release()
-        cl_copy_in(start + CL_SLOT_HEADER_SIZE, record, nbytes)
-        cl_store_release(start, version)                            # publish:
-        cl_fetch_add(&self.header.cursor, 1)
+        if self.hooked:
+            _write_steps(self, start, record, nbytes, True)
+        else:
+            _write_steps(self, start, record, nbytes, False)
         return 0
 
     cpdef write(self, uint64_t row, Record record):
@@ -108,25 +175,26 @@ cdef class TableWriter(_MappedTable):
 
 cdef class TableReader(_MappedTable):
     cpdef bint read(self, uint64_t row, Record record) except -1:
-        """Copy a stable row into `record`. False: never written, voided, of another kind, or not stable in bounded tries."""
+        """Copy a stable row into `record`. False: never written, voided, of another kind, or not stable in bounded tries.
+
+        After False `record` is as it was: a torn copy never leaves this method.
+        """
         cdef uint8_t* start = self.row_at(row)
         cdef uint64_t version
         cdef int attempt
         if record.nbytes + CL_SLOT_HEADER_SIZE > self.stride:
             raise ValueError(f"segment {self.segment.name}: a {type(record).__name__} is larger than its rows")
         for attempt in range(READ_ATTEMPTS):
-            version = cl_load_acquire(start)                        # acquire:
+            version = cl_load_acquire(start)                        # R1 acquire:
             if version == 0:
                 return False
             if not version & CL_BUSY_BIT:
-                if <uint16_t> cl_load_relaxed(start + CL_SLOT_HEADER_SIZE) != record.kind_code:
-                    cl_fence_acquire()
-                    if cl_load_relaxed(start) == version:
+                cl_copy_out(self.scratch, start + CL_SLOT_HEADER_SIZE, record.nbytes)       # R2
+                cl_fence_acquire()                                  # R3
+                if cl_load_relaxed(start) == version:               # R4
+                    if (<uint16_t*> self.scratch)[0] != record.kind_code:
                         return False
-                    continue
-                cl_copy_out(record.data, start + CL_SLOT_HEADER_SIZE, record.nbytes)
-                cl_fence_acquire()
-                if cl_load_relaxed(start) == version:
+                    memcpy(record.data, self.scratch, record.nbytes)
                     record.sequence = version
                     return True
             cl_pause()
@@ -149,6 +217,8 @@ cdef class Words:
         self.segment = segment
         self.words = <uint64_t*> (start + CL_HEADER_SIZE)
         self.count = (<SegmentHeader*> start).capacity
+        if CL_HEADER_SIZE + 8 * self.count > <uint64_t> len(self._buffer):
+            raise SegmentError(f"segment {segment.name}: {self.count} words do not fit its {len(self._buffer):,} bytes")
 
     cdef uint64_t* at(self, uint64_t index) except NULL:
         if index >= self.count:
