@@ -69,11 +69,11 @@ class MarketCodec:
     def decode(self, frame: bytes) -> MarketEvent:
         """The event of one text frame, combined or bare. Raises MalformedFrame."""
         outer = _decode(self._frame, frame)
-        if outer.stream is not None and outer.data is not None:
+        if outer.stream is not None and outer.data:
             return self._decode_payload(bytes(outer.data), outer.stream)
         if outer.event is not None:
             return self._decode_payload(frame, None)
-        if outer.error is not None:
+        if outer.error:
             return ControlReply(outer.request_id, bytes(outer.error).decode("utf-8", "replace"))
         if outer.request_id is not None:
             return ControlReply(outer.request_id)

@@ -172,6 +172,12 @@ cdef inline bint _skip_decimal(Cursor* c) noexcept nogil:
     return True
 
 
+cdef bint _take_speed(Cursor* c) noexcept nogil:
+    """The rest of a delta stream's name, "@100ms". Partial books ("@depth5@100ms") say depthUpdate too, and are none."""
+    cdef uint64_t milliseconds
+    return cl_take(c, b'@') and cl_take_integer(c, &milliseconds) and cl_take(c, b'ms') and c.p == c.end
+
+
 cdef inline bint _finish(Cursor* c, bint wrapped) noexcept nogil:
     cl_take(c, b',"st":1')
     return cl_take(c, b'}') and (not wrapped or cl_take(c, b'}')) and c.p == c.end
@@ -274,8 +280,7 @@ cdef class FrameScanner:
             rest.p, rest.end = stream + entry.stream_size, stream + stream_size
             if not cl_take(&rest, suffix):
                 return False
-            # Only deltas: "@depth" alone or with a speed. Partial books ("@depth5@100ms") say depthUpdate too.
-            if rest.p != rest.end and not (suffix[1] == b'd' and rest.p[0] == b'@'):
+            if rest.p != rest.end and not (suffix[1] == b'd' and _take_speed(&rest)):
                 return False
         if cl_take(c, b'"ps":"'):
             if c.end - c.p < entry.size or memcmp(c.p, entry.symbol, entry.size) != 0:

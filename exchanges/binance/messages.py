@@ -24,16 +24,18 @@ USD_MARGINED = 1
 """`st`: 1 USDⓈ-M, 2 COIN-M; both share a backend since 2026-06 and some streams mix them."""
 
 
+_NOTHING = msgspec.Raw(b"")
+
+
 # --- frames of the streams ------------------------------------------------------------------------------------------
 class Frame(msgspec.Struct, frozen=True):
     """Any text frame, far enough to know what it is: combined wrapper, bare payload or reply to a command."""
 
     stream: str | None = None
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = _NOTHING
     event: str | None = field(default=None, name="e")
     request_id: int | None = field(default=None, name="id")
-    result: msgspec.Raw | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = _NOTHING
 
 
 class Payload(msgspec.Struct, frozen=True):

@@ -1,0 +1,381 @@
+"""The compiled scanner against the declared decoder: what it takes, both understand alike; it never looks too far."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exchanges.binance.codec import MarketCodec, Scales
+from exchanges.binance.fast_decode import FrameScanner, MarketListener
+from exchanges.instrument_feed import InstrumentFeed, MarketOutput
+from exchanges.market_events import BookDelta, MalformedFrame
+from shm.layout import MarketStatusCode, RecordKind, Side
+
+SCALES = {"BTCUSDT": Scales(2, 3), "AKROUSDT": Scales(5, 0), "币安USDT": Scales(4, 1)}
+CODEC = MarketCodec(SCALES)
+
+
+def make_scanner() -> FrameScanner:
+    scanner = FrameScanner()
+    for symbol, scales in SCALES.items():
+        scanner.add(symbol, *scales)
+    return scanner
+
+
+SCANNER = make_scanner()
+
+
+def frames_2024() -> dict[str, bytes]:
+    return {
+        "depth": b'{"e":"depthUpdate","E":1723161256299,"T":1723161256298,"s":"BTCUSDT","U":51,"u":57,"pu":50,'
+        b'"b":[["58710.20","0.014"],["61510.90","0.000"]],"a":[["61800.30","2.5"]]}',
+        "empty": b'{"e":"depthUpdate","E":1,"T":1,"s":"AKROUSDT","U":5,"u":5,"pu":4,"b":[],"a":[["0.01737","437848"]]}',
+        "bookTicker": b'{"e":"bookTicker","u":5123107839020,"s":"BTCUSDT","b":"61800.20","B":"2.507","a":"61800.30",'
+        b'"A":"2.510","T":1723161256313,"E":1723161256313}',
+        "trade": b'{"e":"trade","E":1723161256322,"T":1723161256321,"s":"BTCUSDT","t":5266583935,"p":"61800.30",'
+        b'"q":"0.006","X":"MARKET","m":false}',
+        "aggTrade": b'{"e":"aggTrade","E":1626992741100,"a":1,"s":"AKROUSDT","p":"0.01737","q":"10","f":7,"l":9,'
+        b'"T":1626992741000,"m":true}',
+    }
+
+
+def frames_2026() -> dict[str, bytes]:
+    return {
+        "depth": b'{"e":"depthUpdate","E":1790000000085,"T":1790000000081,"s":"BTCUSDT","ps":"BTCUSDT",'
+        b'"U":9000000003245,"u":9000000007966,"pu":9000000003147,"b":[["84541.00","0.003"]],"a":[["84551.10","5.302"]],"st":1}',
+        "bookTicker": b'{"e":"bookTicker","u":9000000005961,"s":"BTCUSDT","ps":"BTCUSDT","b":"84551.00","B":"2.646",'
+        b'"a":"84551.10","A":"5.302","T":1790000000039,"E":1790000000040,"st":1}',
+        "trade": b'{"e":"trade","E":1790000000030,"T":1790000000029,"s":"BTCUSDT","t":5260000001,"p":"61650.00",'
+        b'"q":"0.004","X":"MARKET","m":true,"st":1}',
+        "aggTrade": b'{"e":"aggTrade","E":1790000000033,"a":3466780001,"s":"BTCUSDT","p":"84551.10","q":"0.030",'
+        b'"nq":"0.030","f":8123340001,"l":8123340003,"T":1790000000000,"m":false,"st":1}',
+    }
+
+
+def stream_of(kind: str, symbol: str) -> str:
+    return f"{symbol.lower()}@{'depth@100ms' if kind in ('depth', 'empty') else kind}"
+
+
+def every_frame() -> list[bytes]:
+    frames = []
+    for era in (frames_2024(), frames_2026()):
+        for kind, frame in era.items():
+            symbol = "AKROUSDT" if b"AKRO" in frame else "BTCUSDT"
+            frames += [frame, b'{"stream":"%s","data":%s}' % (stream_of(kind, symbol).encode(), frame)]
+    return frames
+
+
+FRAMES = every_frame()
+
+
+def agree(frame: bytes) -> bool:
+    """True where the scanner took the frame; then the declared decoder must have understood the very same."""
+    fast = SCANNER.decode(frame)
+    if fast is None:
+        return False
+    assert CODEC.decode(frame) == fast, frame
+    return True
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_every_recorded_shape_is_taken_and_understood_alike(frame: bytes) -> None:
+    assert agree(frame)
+
+
+def test_symbols_that_are_not_ascii_are_taken_too() -> None:
+    frame = frames_2024()["trade"].replace(b"BTCUSDT", "币安USDT".encode()).replace(b'"0.006"', b'"0.6"')
+    assert agree(frame)
+    assert agree('{"stream":"币安usdt@trade","data":'.encode() + frame + b"}")
+
+
+prices = st.decimals(min_value="0.01", max_value="999999999999", places=2).map(str)
+quantities = st.decimals(min_value="0.000", max_value="999999999999", places=3).map(str)
+sides = st.lists(st.tuples(prices, quantities), max_size=40)
+ids = st.integers(0, 10**18 - 1)
+times = st.integers(0, 9 * 10**12)
+
+
+def side_text(levels: list[tuple[str, str]]) -> str:
+    return ",".join(f'["{price}","{quantity}"]' for price, quantity in levels)
+
+
+@given(bids=sides, asks=sides, event=times, first=ids, last=ids, previous=ids, pair=st.booleans(), kind=st.booleans())
+def test_generated_deltas_are_taken_and_understood_alike(
+    bids: list[tuple[str, str]], asks: list[tuple[str, str]], event: int, first: int, last: int, previous: int,
+    pair: bool, kind: bool,
+) -> None:  # fmt: skip
+    frame = (
+        f'{{"e":"depthUpdate","E":{event},"T":{event},"s":"BTCUSDT",PAIR"U":{min(first, last)},"u":{max(first, last)},'
+        f'"pu":{previous},"b":[{side_text(bids)}],"a":[{side_text(asks)}]KIND}}'
+    )
+    frame = frame.replace("PAIR", '"ps":"BTCUSDT",' if pair else "").replace("KIND", ',"st":1' if kind else "")
+    assert agree(frame.encode())
+
+
+# --- what it must not take --------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"st":1', b'"st":2'),
+        (b'"ps":"BTCUSDT"', b'"ps":"BTCUSD"'),
+        (b'"s":"BTCUSDT"', b'"s":"ETHUSDT"'),
+        (b'"s":"BTCUSDT"', b'"s":"BTC\\u0055SDT"'),
+        (b'"s":"BTCUSDT"', b'"s":"' + b"X" * 500 + b'"'),
+        (b'"84541.00"', b'"84541.001"'),
+        (b'"84541.00"', b'"-84541.00"'),
+        (b'"84541.00"', b'"0.00"'),
+        (b'"84541.00"', b'"8454100000000000000000"'),
+        (b'"84541.00"', b"84541.00"),
+        (b'"84541.00","0.003"', b'"84541.00","0.003","1"'),
+        (b'"U":9000000003245', b'"U":9000000007967'),
+        (b'"U":9000000003245', b'"U":09000000003245'),
+        (b'"U":9000000003245', b'"U":9000000003245.0'),
+        (b'"U":9000000003245', b'"U":-1'),
+        (b'"U":9000000003245', b'"U":1' + b"0" * 30),
+        (b'"E":1790000000085', b'"E":99999999999999'),
+        (b'"E":', b'"E": '),
+        (b',"st":1}', b',"st":1} '),
+        (b',"st":1}', b',"st":1,"new":2}'),
+        (b',"st":1}', b',"st":1}}'),
+        (b'["84541.00","0.003"]', b'["84541.00","0.003"],'),
+    ],
+)
+def test_anything_else_is_left_to_the_declared_decoder(old: bytes, new: bytes) -> None:
+    frame = frames_2026()["depth"]
+    assert old in frame
+    assert SCANNER.decode(frame.replace(old, new, 1)) is None
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        "btcusdt@depth5@100ms",
+        "btcusdt@depth10",
+        "ethusdt@depth@100ms",
+        "btcusdt@bookTicker",
+        "BTCUSDT@depth",
+        "btcusdt@depth@ms",
+        "btcusdt@depth@100msx",
+        "btcusdt@depth@1\xff0ms",
+        "x",
+        "",
+    ],
+)
+def test_a_delta_is_taken_from_its_own_stream_only(stream: str) -> None:
+    frame = b'{"stream":"%s","data":%s}' % (stream.encode("latin-1"), frames_2026()["depth"])
+    assert SCANNER.decode(frame) is None
+
+
+@pytest.mark.parametrize("speed", [b"", b"@0ms", b"@100ms", b"@500ms"])
+def test_every_speed_of_the_depth_stream_is_taken(speed: bytes) -> None:
+    assert agree(b'{"stream":"btcusdt@depth%s","data":%s}' % (speed, frames_2026()["depth"]))
+
+
+def test_trades_that_are_none_of_the_market_are_left_to_the_declared_decoder() -> None:
+    assert SCANNER.decode(frames_2024()["trade"].replace(b"MARKET", b"INSURANCE_FUND")) is None
+
+
+def test_a_frame_of_more_levels_than_there_is_room_for_is_left_to_the_declared_decoder() -> None:
+    many = b",".join(b'["%d.00","1"]' % price for price in range(1, 8194))
+    frame = frames_2024()["depth"].replace(b'["61800.30","2.5"]', many)
+    assert SCANNER.decode(frame) is None
+    event = CODEC.decode(frame)
+    assert isinstance(event, BookDelta)
+    assert len(event.asks) == 8193
+    assert agree(frame.replace(b'["1.00","1"],', b""))
+
+
+def test_mutated_frames_are_refused_or_understood_alike() -> None:
+    """20,000 frames with bytes changed, cut, doubled and moved."""
+    chance = random.Random(20240808)
+    interesting = b'"{}[],:.0123456789-eE\\ \x00\xff'
+    taken = 0
+    for number in range(20_000):
+        frame = bytearray(FRAMES[number % len(FRAMES)])
+        for _ in range(chance.choice((1, 1, 1, 2, 4))):
+            at = chance.randrange(len(frame))
+            match chance.randrange(5):
+                case 0:
+                    frame[at] = chance.choice(interesting)
+                case 1:
+                    frame[at] ^= 1 << chance.randrange(8)
+                case 2:
+                    del frame[at : at + chance.randrange(1, 9)]
+                case 3:
+                    frame[at:at] = frame[max(0, at - chance.randrange(1, 9)) : at]
+                case _:
+                    frame[at:at] = bytes([chance.choice(interesting)])
+            if not frame:
+                break
+        try:
+            taken += agree(bytes(frame))
+        except MalformedFrame as malformed:
+            raise AssertionError(f"the scanner took what is malformed: {bytes(frame)!r}") from malformed
+    assert taken > 500  # digits changed to other digits: the comparison is not empty
+
+
+@pytest.fixture
+def last_page() -> Iterator[Any]:
+    """One readable page whose next is not: a read behind the end is a crash, not a wrong answer."""
+    page = mmap.PAGESIZE
+    memory = mmap.mmap(-1, 2 * page)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.mprotect(ctypes.c_void_p(address + page), page, 0) == 0
+    yield lambda frame: _flush(memory, page, frame)
+    assert libc.mprotect(ctypes.c_void_p(address + page), page, mmap.PROT_READ | mmap.PROT_WRITE) == 0
+
+
+def _flush(memory: mmap.mmap, page: int, frame: bytes) -> memoryview:
+    memory[page - len(frame) : page] = frame
+    return memoryview(memory)[page - len(frame) : page]
+
+
+def test_no_prefix_of_a_frame_is_read_behind_its_end(last_page: Any) -> None:
+    for frame in FRAMES:
+        for size in range(len(frame)):
+            assert SCANNER.decode(last_page(frame[:size])) is None
+        assert SCANNER.decode(last_page(frame)) is not None
+
+
+def test_no_cut_off_number_is_read_behind_its_end(last_page: Any) -> None:
+    for text in (b'{"e":"bookTicker","u":', b'{"stream":"', b'{"e":"bookTicker","u":1,"s":"BTCUSDT","b":"'):
+        for digits in (b"", b"1", b"1.", b"1.1", b"11111111111111111111"):
+            assert SCANNER.decode(last_page(text + digits)) is None
+
+
+def test_a_symbol_is_added_once_and_long_ones_stay_with_the_declared_decoder() -> None:
+    scanner = make_scanner()
+    with pytest.raises(ValueError, match="BTCUSDT was added before"):
+        scanner.add("BTCUSDT", 2, 3)
+    scanner.add("X" * 40, 2, 3)
+    assert scanner.decode(frames_2024()["trade"].replace(b"BTCUSDT", b"X" * 40)) is None
+
+
+def test_a_thousand_symbols_are_told_apart() -> None:
+    scanner = FrameScanner()
+    for number in range(1000):
+        scanner.add(f"S{number}USDT", number % 9, 0)
+    for number in range(1000):
+        frame = frames_2024()["trade"].replace(b"BTCUSDT", b"S%dUSDT" % number).replace(b"61800.30", b"7")
+        event = scanner.decode(frame.replace(b"0.006", b"1"))
+        assert event is not None
+        assert (event.symbol, event.price) == (f"S{number}USDT", 7 * 10 ** (number % 9))  # type: ignore[union-attr]
+
+
+# --- from frame to ring -----------------------------------------------------------------------------------------------
+class Rare:
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def on_surprise(self, payload: bytes, receive_time_ns: int) -> None:
+        self.calls.append(("surprise", payload, receive_time_ns))
+
+    def on_delta(self, feed: InstrumentFeed, delta: BookDelta, receive_time_ns: int) -> None:
+        self.calls.append(("delta", feed.symbol, delta, receive_time_ns))
+
+    def on_crossed(self, feed: InstrumentFeed) -> None:
+        self.calls.append(("crossed", feed.symbol))
+
+
+class Path:
+    """A listener with one live book of BTCUSDT, bid 61800.20, ask 61800.30, update 50."""
+
+    def __init__(self, market: Any) -> None:
+        self.market = market
+        self.feed = InstrumentFeed(
+            MarketOutput(
+                market.by_name["market"], market.by_name["books"], market.by_name["tickers"], market.counters
+            ),
+            "BTCUSDT", 1 << 16 | 3, 2, 3,
+        )  # fmt: skip
+        self.feed.book.apply_snapshot([(6180020, 2507)], [(6180030, 2500)])
+        self.feed.update_id, self.feed.live = 50, True
+        self.feed.publish_snapshot(1, 2)
+        self.scanner = FrameScanner()
+        self.scanner.add("BTCUSDT", 2, 3, self.feed)
+        self.rare = Rare()
+        self.listener = MarketListener(self.scanner, self.rare, market.counters)
+        self.reader = market.reader()
+
+
+@pytest.fixture
+def path(market: Any) -> Path:
+    return Path(market)
+
+
+def test_a_quote_goes_from_the_frame_to_the_ring(path: Path) -> None:
+    path.listener.feed_frame(frames_2024()["bookTicker"], 777)
+    quote = path.reader.poll()
+    assert quote is not None
+    assert (quote.kind, quote.instrument_id, quote.venue) == (RecordKind.QUOTE, 1 << 16 | 3, 1)
+    assert (quote.bid_price, quote.bid_quantity, quote.ask_price, quote.ask_quantity) == (
+        61800.2, 2.507, 61800.3, 2.51,
+    )  # fmt: skip
+    assert (quote.update_id, quote.exchange_time_ns, quote.receive_time_ns) == (5123107839020, 1723161256313000000, 777)
+    assert quote.publish_time_ns > 777
+    assert path.reader.poll() is None
+    assert path.rare.calls == []
+
+
+def test_trades_go_from_the_frame_to_the_ring(path: Path) -> None:
+    path.listener.feed_frame(frames_2024()["trade"], 1)
+    path.listener.feed_frame(frames_2026()["aggTrade"], 2)
+    trade = path.reader.poll()
+    assert trade is not None
+    assert (trade.trade_id, trade.price, trade.quantity, trade.aggressor_side, trade.aggregated, trade.trade_count) == (
+        5266583935, 61800.3, 0.006, Side.BUY, 0, 1,
+    )  # fmt: skip
+    merged = path.reader.poll()
+    assert merged is not None
+    assert (merged.trade_id, merged.aggregated, merged.trade_count) == (8123340001, 1, 3)
+    assert merged.exchange_time_ns == 1790000000000_000_000
+
+
+def test_a_delta_that_follows_goes_to_book_ring_and_table(path: Path) -> None:
+    path.listener.feed_frame(frames_2024()["depth"], 5)
+    top = path.reader.poll()
+    assert top is not None
+    assert (top.kind, top.update_id, top.epoch, top.bid_count, top.ask_count) == (RecordKind.BOOK_TOP, 57, 1, 2, 1)
+    assert top.bid_prices[:2].tolist() == [61800.2, 58710.2]
+    assert top.bid_quantities[:3].tolist() == [2.507, 0.014, 0.0]
+    assert str(top.bid_prices[2]) == "nan"
+    row = path.market.book(3)
+    assert (row.valid, row.update_id, row.bid_count, row.receive_time_ns, row.status) == (
+        1, 57, 2, 5, MarketStatusCode.LIVE,
+    )  # fmt: skip
+    assert path.rare.calls == []
+
+
+def test_a_delta_that_does_not_follow_changes_nothing_and_is_handed_over(path: Path) -> None:
+    frame = frames_2024()["depth"].replace(b'"pu":50', b'"pu":49')
+    path.listener.feed_frame(frame, 5)
+    assert path.rare.calls == [("delta", "BTCUSDT", CODEC.decode(frame), 5)]
+    assert path.feed.update_id == 50
+    assert path.feed.book.bids() == [(6180020, 2507)]
+    assert path.reader.poll() is None
+
+
+def test_a_book_that_crosses_is_withdrawn_and_told(path: Path) -> None:
+    path.listener.feed_frame(frames_2024()["depth"].replace(b'"58710.20"', b'"61800.30"'), 5)
+    assert path.rare.calls == [("crossed", "BTCUSDT")]
+    status = path.reader.poll()
+    assert status is not None
+    assert (status.kind, status.code) == (RecordKind.MARKET_STATUS, MarketStatusCode.CROSSED)
+    row = path.market.book(3)
+    assert (row.valid, row.bid_count, row.ask_count) == (0, 0, 0)
+    assert not path.feed.live
+
+
+def test_surprises_are_handed_over_and_counted(path: Path) -> None:
+    path.listener.feed_frame(b'{"result":null,"id":1}', 9)
+    assert path.rare.calls == [("surprise", b'{"result":null,"id":1}', 9)]
+    assert path.market.counters.counter("surprises").value == 1
+    assert path.market.counters.counter("frames").value == 1

@@ -1,0 +1,293 @@
+"""A kept-up connection against a small server that misbehaves on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import picows
+import pytest
+
+from exchanges.frame_listener import FrameListener
+from exchanges.websocket import ConnectionFailed, SilentStreams, WebSocketConnection, WebSocketPolicy
+from shm.layout import ConnectionState
+
+LOG = logging.getLogger("test.websocket")
+FAST = WebSocketPolicy(
+    connect_timeout_s=2.0, first_message_timeout_s=None, backoff_first_s=0.001, backoff_limit_s=0.002
+)
+
+
+class Peer(picows.WSListener):
+    """The server's side of one connection."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.received: list[bytes] = []
+
+    def on_ws_connected(self, transport: picows.WSTransport) -> None:
+        self.transport = transport
+        self.server.peers.append(self)
+        self.server.on_peer(self)
+        self.server.changed.set()
+
+    def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
+        if frame.msg_type == picows.WSMsgType.CLOSE:
+            transport.disconnect()
+        else:
+            self.received.append(frame.get_payload_as_bytes())
+        self.server.changed.set()
+
+    def say(self, text: bytes, **options: Any) -> None:
+        self.transport.send(picows.WSMsgType.TEXT, text, **options)
+
+
+class Server:
+    def __init__(self) -> None:
+        self.peers: list[Peer] = []
+        self.changed = asyncio.Event()
+        self.on_peer: Callable[[Peer], None] = lambda peer: None
+        self.url = ""
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    state = Server()
+    listening = await picows.ws_create_server(lambda request: Peer(state), "127.0.0.1", 0)
+    state.url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
+    yield state
+    listening.close()
+
+
+class Heard(FrameListener):
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    def on_message(self, payload: bytes, receive_time_ns: int) -> None:
+        if payload == b"raise":
+            raise ValueError("cannot take this")
+        self.client.messages.append((payload, receive_time_ns))
+        self.client.changed.set()
+
+
+class Client:
+    """A connection under test, what it said, and a way to wait for that without sleeping."""
+
+    def __init__(self, url: str, policy: WebSocketPolicy = FAST, **options: Any) -> None:
+        self.messages: list[tuple[bytes, int]] = []
+        self.said: list[str] = []
+        self.changed = asyncio.Event()
+        self.url = url
+
+        async def where() -> str:
+            return self.url
+
+        def note(kind: str) -> Callable[..., None]:
+            def said(text: object = "") -> None:
+                self.said.append(f"{kind} {text}".strip())
+                self.changed.set()
+
+            return said
+
+        self.connection = WebSocketConnection(
+            "test stream",
+            options.pop("where", where),
+            lambda: Heard(self),
+            policy=policy,
+            log=LOG,
+            on_connected=note("up"),
+            on_disconnected=note("down"),
+            on_retry=note("retry"),
+            on_overlap=note("overlap"),
+            **options,
+        )
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+    def times(self, kind: str) -> int:
+        return sum(line.startswith(kind) for line in self.said)
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Callable[..., Client]]:
+    running: list[tuple[Client, asyncio.Task[None]]] = []
+
+    def begin(*arguments: Any, **options: Any) -> Client:
+        client = Client(*arguments, **options)
+        running.append((client, asyncio.ensure_future(client.connection.run())))
+        return client
+
+    yield begin
+    for client, task in running:
+        client.connection.close()
+        async with asyncio.timeout(5):
+            await task
+        assert client.connection.state is ConnectionState.DOWN
+
+
+Start = Callable[..., Client]
+
+
+async def test_messages_arrive_whole_and_stamped(server: Server, start: Start) -> None:
+    client = start(server.url)
+    await client.until(lambda: client.times("up") == 1)
+    assert client.connection.state is ConnectionState.UP
+    server.peers[0].say(b"one")
+    server.peers[0].say(b"")
+    await client.until(lambda: len(client.messages) == 2)
+    assert [payload for payload, _ in client.messages] == [b"one", b""]
+    assert client.messages[1][1] == client.connection.receive_time_ns > 0
+
+
+async def test_split_messages_are_put_together(server: Server, start: Start) -> None:
+    client = start(server.url)
+    await client.until(lambda: client.times("up") == 1)
+    peer = server.peers[0]
+    peer.say(b"a", fin=False)
+    peer.transport.send(picows.WSMsgType.PING, b"between")
+    peer.transport.send(picows.WSMsgType.CONTINUATION, b"b", fin=False)
+    peer.transport.send(picows.WSMsgType.CONTINUATION, b"c")
+    peer.say(b"next")
+    await client.until(lambda: len(client.messages) == 2)
+    assert [payload for payload, _ in client.messages] == [b"abc", b"next"]
+
+
+async def test_a_lost_connection_comes_back(server: Server, start: Start) -> None:
+    client = start(server.url)
+    await client.until(lambda: client.times("up") == 1)
+    server.peers[0].transport.disconnect(graceful=False)
+    await client.until(lambda: client.times("up") == 2)
+    assert client.said[:3] == ["up", "down closed by the venue", client.said[2]]
+    assert client.said[2].startswith("retry test stream was lost after 0.0 s (closed by the venue), next try in")
+    assert client.connection.counters.connects == 2
+
+
+async def test_the_venues_words_of_farewell_are_told(server: Server, start: Start) -> None:
+    client = start(server.url)
+    await client.until(lambda: client.times("up") == 1)
+    server.peers[0].transport.send_close(picows.WSCloseCode.POLICY_VIOLATION, b"too many messages")
+    await client.until(lambda: client.times("down") == 1)
+    assert client.said[1] == "down closed by the venue: 1008 too many messages"
+
+
+async def test_an_exception_of_the_listener_ends_the_connection_and_is_told(server: Server, start: Start) -> None:
+    client = start(server.url)
+    await client.until(lambda: client.times("up") == 1)
+    server.peers[0].say(b"raise")
+    await client.until(lambda: client.times("up") == 2)
+    assert "ValueError: cannot take this" in client.said[1]
+
+
+async def test_an_unreachable_venue_is_tried_again_and_again_with_growing_pauses(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    policy = WebSocketPolicy(backoff_first_s=0.001, backoff_limit_s=0.016)
+    client = start(f"ws://127.0.0.1:{port}/", policy)
+    await client.until(lambda: client.times("retry") == 7)
+    assert client.times("up") == 0
+    assert "cannot be reached" in client.said[0]
+    assert client.connection.state is ConnectionState.CONNECTING
+    assert client.connection.counters.failures == 7
+    assert not client.connection.send(b"x")
+
+
+async def test_an_address_that_cannot_be_had_is_a_failure_like_another(server: Server, start: Start) -> None:
+    attempts = 0
+
+    async def where() -> str:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise ConnectionFailed("no listen key")
+        return server.url
+
+    client = start(server.url, where=where)
+    await client.until(lambda: client.times("up") == 1)
+    assert client.said[0].startswith("retry test stream cannot be reached (no listen key)")
+
+
+async def test_a_silent_connection_is_closed_and_opened_anew(server: Server, start: Start) -> None:
+    client = start(server.url, WebSocketPolicy(stale_after_s=0.05, backoff_first_s=0.001))
+    await client.until(lambda: client.times("up") == 2)
+    assert client.said[1].startswith("down no data for 0.")
+    assert client.connection.counters.stale == 1
+
+
+async def test_a_required_stream_without_first_message_is_named_and_the_connection_given_up(
+    server: Server, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = start(
+        server.url,
+        WebSocketPolicy(first_message_timeout_s=0.02, backoff_first_s=0.001),
+        silent_streams=lambda: SilentStreams(["btcusdt@depth@100ms"], ["btcusdt@trade"]),
+    )
+    await client.until(lambda: client.times("up") == 2)
+    assert client.said[1] == "down no first message on btcusdt@depth@100ms"
+    assert "no message yet on btcusdt@trade" in caplog.text
+    assert client.connection.counters.silent == 1
+
+
+async def test_streams_that_spoke_are_left_alone(server: Server, start: Start) -> None:
+    asked = asyncio.Event()
+
+    def none_silent() -> SilentStreams:
+        asked.set()
+        return SilentStreams([], [])
+
+    client = start(server.url, WebSocketPolicy(first_message_timeout_s=0.01), silent_streams=none_silent)
+    async with asyncio.timeout(5):
+        await asked.wait()
+    assert client.connection.connected
+    assert client.times("down") == 0
+
+
+async def test_renewal_makes_the_new_connection_before_it_breaks_the_old(server: Server, start: Start) -> None:
+    server.on_peer = lambda peer: peer.say(b"hello %d" % len(server.peers))
+    client = start(server.url, WebSocketPolicy(renew_after_s=0.02, overlap_s=0.02, first_message_timeout_s=None))
+    await client.until(lambda: client.connection.counters.renewals >= 1)
+    assert client.said[:3] == ["up", "overlap True", "overlap False"]
+    assert client.times("down") == 0
+    assert [payload for payload, _ in client.messages[:2]] == [b"hello 1", b"hello 2"]
+    assert client.connection.connected
+
+
+async def test_a_renewal_that_delivers_nothing_leaves_the_old_connection_in_place(
+    server: Server, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.on_peer = lambda peer: peer.say(b"hello") if len(server.peers) == 1 else None
+    client = start(server.url, WebSocketPolicy(renew_after_s=0.02, overlap_s=0.02, first_message_timeout_s=None))
+    await client.until(lambda: client.times("overlap False") >= 1)
+    assert client.connection.counters.renewals == 0
+    assert "the new connection delivered nothing" in caplog.text
+    server.peers[0].say(b"still here")
+    await client.until(lambda: len(client.messages) == 2)
+
+
+async def test_what_is_sent_arrives(server: Server, start: Start) -> None:
+    client = start(server.url)
+    await client.until(lambda: client.times("up") == 1)
+    assert client.connection.send(b'{"id":1}')
+    async with asyncio.timeout(5):
+        while not server.peers[0].received:
+            server.changed.clear()
+            await server.changed.wait()
+    assert server.peers[0].received == [b'{"id":1}']
+
+
+async def test_close_ends_run_at_once_even_in_a_pause() -> None:
+    client = Client("ws://127.0.0.1:1/", WebSocketPolicy(backoff_first_s=60.0, backoff_limit_s=60.0))
+    task = asyncio.ensure_future(client.connection.run())
+    await client.until(lambda: client.times("retry") == 1)
+    client.connection.close()
+    async with asyncio.timeout(2):
+        await task
