@@ -1,0 +1,59 @@
+"""Configs and instances of their own for tests that start processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from processes import shm_admin
+from processes.config import Config, load_config
+
+MINIMAL = """
+[instance]
+name = "{name}"
+number = 77
+run_dir = "run"
+state_dir = "state"
+
+[venues.binance]
+symbols = ["BTCUSDT"]
+market_ring_slots = 1024
+
+[simulators.binance]
+port = {port}
+"""
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A temporary directory with a short path: socket paths have a limit of 107 characters."""
+    path = Path(tempfile.mkdtemp(prefix="cl-"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def write_config(directory: Path) -> Callable[..., Path]:
+    """Writes a config of an instance of its own; `extra` is appended as it is."""
+
+    def write(extra: str = "", port: int = 19999) -> Path:
+        path = directory / "corelane.toml"
+        path.write_text(
+            MINIMAL.format(name=f"t{os.getpid()}-{directory.name[3:].lower().replace('_', '-')}", port=port) + extra
+        )
+        return path
+
+    return write
+
+
+@pytest.fixture
+def config(write_config: Callable[..., Path]) -> Iterator[Config]:
+    """A minimal config whose segments, if any were made, are removed afterwards."""
+    loaded = load_config(write_config())
+    yield loaded
+    shm_admin.instance_of(loaded).remove()

@@ -1,0 +1,271 @@
+"""The config is right or it is refused, with every mistake in one report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processes.config import Config, ConfigError, config_path, load_config
+from processes.config_reading import substitute
+
+STRATEGY = """
+[[strategies]]
+id = 1
+name = "mm"
+module = "mine.py:Mine"
+instruments = ["binance:BTCUSDT"]
+[strategies.limits]
+max_order_quantity = "0.01"
+max_order_notional = "1000"
+max_position = "0.05"
+max_orders_per_second = 5
+max_open_orders = 4
+max_loss = "100"
+"""
+
+
+def problems_of(path: Path) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    return caught.value.problems
+
+
+def test_a_minimal_file_gives_a_complete_tree_with_absolute_paths(write_config: Callable[..., Path]) -> None:
+    path = write_config(STRATEGY)
+    config = load_config(path)
+    assert config.path == str(path)
+    assert config.instance.state_dir == str(path.parent / "state")
+    assert config.log.directory == str(path.parent / "state" / "log")
+    assert config.venues["binance"].rest_url == "http://127.0.0.1:19999"
+    assert config.venues["binance"].stream_url == "ws://127.0.0.1:19999"
+    assert config.strategies[0].module == f"{path.parent}/mine.py:Mine"
+    assert config.core("trader").core is None
+
+
+def test_processes_come_in_start_order(config: Config) -> None:
+    assert config.processes() == [
+        "simulator.binance",
+        "market_server.binance",
+        "trading_engine.binance",
+        "position_server.binance",
+        "trader",
+    ]
+
+
+def test_every_mistake_is_in_one_report(write_config: Callable[..., Path]) -> None:
+    found = problems_of(
+        write_config(
+            """
+[log]
+level = "loud"
+colour = true
+[trader]
+heartbeat_timeout_ms = "soon"
+[cores]
+trader = { core = 1.5 }
+"""
+        )
+    )
+    assert found == [
+        'log.level: found "loud", expected one of debug, info, warning, error',
+        "log.colour: unknown key; expected one of directory, level",
+        'trader.heartbeat_timeout_ms: found "soon", expected a whole number from 300 to 60000',
+        "cores.trader.core: found 1.5, expected a whole number from 0",
+    ]
+
+
+def test_an_unknown_key_names_the_near_one(write_config: Callable[..., Path]) -> None:
+    assert problems_of(write_config("[trader]\nheartbeat_timeuot_ms = 500\n")) == [
+        'trader.heartbeat_timeuot_ms: unknown key; did you mean "heartbeat_timeout_ms"?'
+    ]
+
+
+def test_missing_keys_are_named_with_what_was_expected(write_config: Callable[..., Path]) -> None:
+    found = problems_of(write_config('[[strategies]]\nid = 1\nname = "mm"\n'))
+    assert "strategies[0].limits: missing, expected a table" in found
+    assert 'strategies[0].module: missing, expected "package.module:Class" or "file.py:Class"' in found
+
+
+def test_a_table_where_text_belongs_is_one_sentence(write_config: Callable[..., Path]) -> None:
+    assert problems_of(write_config("[trader.request_deadline_ms]\nx = 1\n")) == [
+        "trader.request_deadline_ms: found a table, expected a whole number from 1 to 60000"
+    ]
+
+
+def test_environment_variables_stand_in_for_texts_and_numbers(
+    write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEADLINE", "250")
+    monkeypatch.setenv("LEVEL", "debug")
+    config = load_config(
+        write_config(
+            '[trader]\nrequest_deadline_ms = "${DEADLINE}"\n[log]\nlevel = "${LEVEL}"\ndirectory = "${L:-logs}"\n'
+        )
+    )
+    assert config.trader.request_deadline_ms == 250
+    assert config.log.level == "debug"
+    assert config.log.directory.endswith("/logs")
+
+
+def test_a_missing_variable_is_told_once(write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOT_THERE", raising=False)
+    found = problems_of(write_config('[trader]\nrequest_deadline_ms = "${NOT_THERE}"\n'))
+    assert found == [
+        "trader.request_deadline_ms: the environment has no NOT_THERE; expected it to be set, or ${NOT_THERE:-default}"
+    ]
+
+
+def test_a_number_as_text_is_refused_unless_it_came_from_the_environment(write_config: Callable[..., Path]) -> None:
+    assert len(problems_of(write_config('[trader]\nrequest_deadline_ms = "250"\n'))) == 1
+
+
+def test_two_spinning_processes_on_one_core_are_refused(write_config: Callable[..., Path]) -> None:
+    found = problems_of(
+        write_config(
+            '[cores]\ntrader = { core = 0, wait = "spin" }\nmarket_server.binance = { core = 0, wait = "spin" }\n'
+        )
+    )
+    assert found == [
+        "cores.market_server.binance.core: 0 is the core of trader and both spin, expected another core or wait"
+    ]
+
+
+def test_two_processes_that_wait_may_share_a_core(write_config: Callable[..., Path]) -> None:
+    config = load_config(
+        write_config('[cores]\ntrader = { core = 0 }\n"market_server.binance" = { core = 0, wait = "spin" }\n')
+    )
+    assert config.core("market_server.binance").wait == "spin"
+
+
+def test_a_core_that_this_machine_lacks_is_refused(write_config: Callable[..., Path]) -> None:
+    missing = (os.cpu_count() or 1) + 100
+    assert "expected one of this machine" in problems_of(write_config(f"[cores]\ntrader = {{ core = {missing} }}\n"))[0]
+
+
+def test_spinning_needs_a_core_of_its_own(write_config: Callable[..., Path]) -> None:
+    assert 'found "spin" without a core' in problems_of(write_config('[cores]\ntrader = { wait = "spin" }\n'))[0]
+
+
+def test_a_process_that_does_not_exist_cannot_be_placed(write_config: Callable[..., Path]) -> None:
+    found = problems_of(write_config("[cores]\ntrading_engine.deribit = { core = 0 }\n"))
+    assert found[0].startswith("cores.trading_engine.deribit: no such process in this file")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("id = 1", "id = 0"), "strategies[0].id: found 0, expected a whole number from 1 and below 256"),
+        (("BTCUSDT", "BTCUSD"), 'strategies[0].instruments[0]: "BTCUSD" is not in venues.binance.symbols'),
+        (("binance:", "kraken:"), 'strategies[0].instruments[0]: no venue "kraken" in this file'),
+        (('"0.01"', "0.01"), 'max_order_quantity: found 0.01, expected a decimal number as text, like "0.010"'),
+    ],
+)
+def test_a_strategy_must_fit_the_rest_of_the_file(
+    write_config: Callable[..., Path], change: tuple[str, str], sentence: str
+) -> None:
+    assert sentence in problems_of(write_config(STRATEGY.replace(*change)))[0]
+
+
+def test_strategy_ids_and_names_are_their_own(write_config: Callable[..., Path]) -> None:
+    found = problems_of(write_config(STRATEGY + STRATEGY))
+    assert found == [
+        'strategies[1].id: found 1, which is "mm"; expected an id of its own',
+        'strategies[1].name: found "mm" a second time, expected a name of its own',
+    ]
+
+
+def test_live_trading_needs_the_explicit_word(directory: Path) -> None:
+    path = directory / "c.toml"
+    path.write_text('[venues.binance]\nsymbols = ["BTCUSDT"]\nenvironment = "live"\n')
+    assert problems_of(path) == [
+        'venues.binance.environment: found "live", expected i_understand_live_trading = true beside it'
+    ]
+
+
+def test_a_strategy_never_mixes_live_with_others(directory: Path) -> None:
+    path = directory / "c.toml"
+    path.write_text(
+        '[venues.binance]\nsymbols = ["BTCUSDT"]\nenvironment = "live"\ni_understand_live_trading = true\n'
+        '[venues.deribit]\nsymbols = ["BTC-PERPETUAL"]\nenvironment = "testnet"\n'
+        + STRATEGY.replace('["binance:BTCUSDT"]', '["binance:BTCUSDT", "deribit:BTC-PERPETUAL"]')
+    )
+    assert "found live venues beside testnet" in problems_of(path)[0]
+
+
+def test_ring_sizes_are_powers_of_two(directory: Path) -> None:
+    path = directory / "c.toml"
+    path.write_text('[venues.binance]\nsymbols = ["BTCUSDT"]\nenvironment = "testnet"\nevent_ring_slots = 1000\n')
+    assert problems_of(path) == ["venues.binance.event_ring_slots: found 1000, expected a power of two like 1024"]
+
+
+def test_the_engines_risk_names_every_symbol(write_config: Callable[..., Path]) -> None:
+    found = problems_of(
+        write_config(
+            '[venues.binance.risk]\nmax_order_quantity = { BTCUSDT = "1" }\nmax_order_notional = "1"\n'
+            'max_position = { ETHUSDT = "1" }\nmax_open_orders = 1\nmax_orders_per_second = 1\n'
+        )
+    )
+    assert len(found) == 2
+    assert found[0].startswith("venues.binance.risk.max_position.ETHUSDT: not a symbol of this venue")
+    assert found[1].startswith("venues.binance.risk.max_position.BTCUSDT: missing")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"a = = 1", "is not TOML"),
+        (b"\xff\xfe", "is not UTF-8 text"),
+        (b"[venues]\n", "found none, expected at least one"),
+    ],
+)
+def test_a_file_that_cannot_be_understood_is_one_sentence(directory: Path, content: bytes, sentence: str) -> None:
+    path = directory / "c.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert sentence in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_one_sentence(directory: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file or directory; expected a TOML file"):
+        load_config(directory / "nothing.toml")
+
+
+def test_the_file_is_the_given_one_else_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORELANE_CONFIG", "/etc/x.toml")
+    assert config_path("mine.toml") == Path("mine.toml")
+    assert config_path(None) == Path("/etc/x.toml")
+    monkeypatch.delenv("CORELANE_CONFIG")
+    assert config_path(None) == Path("corelane.toml")
+
+
+TOML_VALUES = st.recursive(
+    st.one_of(st.integers(-(2**70), 2**70), st.floats(allow_nan=False), st.booleans(), st.text(max_size=20)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=10), inner, max_size=3)),
+    max_leaves=10,
+)
+KEYS = st.sampled_from(["venues", "instance", "cores", "trader", "strategies", "simulators", "log", "path", "x"])
+
+
+@given(st.dictionaries(KEYS, TOML_VALUES, max_size=4))
+def test_any_tree_is_either_a_config_or_a_list_of_sentences(tree: dict[str, object]) -> None:
+    from processes.config_reading import check_tree
+
+    problems: list[str] = []
+    check_tree(substitute(tree, "", problems, {}), Config, "", problems)
+    assert all(isinstance(problem, str) and ": " in problem for problem in problems)
+
+
+@given(st.text(max_size=40), st.text(max_size=10))
+def test_substitution_leaves_texts_without_variables_alone(text: str, value: str) -> None:
+    problems: list[str] = []
+    if "${" not in text:
+        assert substitute(text, "k", problems, {}) == text
+    assert substitute(f"{text.replace('$', '')}${{V}}", "k", problems, {"V": value}) == text.replace("$", "") + value
+    assert not problems
