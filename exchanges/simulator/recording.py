@@ -15,6 +15,7 @@ from exchanges.simulator.errors import SimulatorError
 
 def read_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
     """(line number from 1, receive time ns, JSON bytes) of each line."""
+    number = 0
     try:
         with gzip.open(path, "rb") as file:
             for number, line in enumerate(file, start=1):
@@ -22,6 +23,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
                 if not stamp.isdigit() or not body.startswith(b"{"):
                     raise malformed(path, number, "expected '<receive time in ns> <JSON object>'", line)
                 yield number, int(stamp), body
+        if not number:
+            raise SimulatorError(f"recording {path} holds nothing: expected gzip text of '<ns> <JSON>' lines")
     except FileNotFoundError:
         raise SimulatorError(f"recording {path} does not exist") from None
     except (gzip.BadGzipFile, zlib.error):
