@@ -13,6 +13,7 @@ import gc
 import logging
 import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -334,7 +335,8 @@ class AppService:
                 self._say_stopping()
                 await asyncio.wait({work}, timeout=STOP_S)
             if not work.done():
-                raise Failure(f"{self.process} did not stop within {STOP_S:g} s", ExitCode.STOP_TIMEOUT)
+                self._end_hard_after(STOP_S / 4)
+                raise self._too_late()
             work.result()
         finally:
             loop.remove_reader(self._control.fileno())
@@ -347,6 +349,21 @@ class AppService:
             await asyncio.wait(
                 {asyncio.ensure_future(asyncio.gather(work, beats, stop, return_exceptions=True))}, timeout=2
             )
+
+    def _too_late(self) -> Failure:
+        return Failure(f"{self.process} did not stop within {STOP_S:g} s", ExitCode.STOP_TIMEOUT)
+
+    def _end_hard_after(self, seconds: float) -> None:
+        """A task that swallows its cancellation would keep the event loop from closing: leave without it."""
+
+        def leave() -> None:
+            self._failed(self._too_late())
+            self.close()
+            os._exit(ExitCode.STOP_TIMEOUT)
+
+        timer = threading.Timer(seconds, leave)
+        timer.daemon = True
+        timer.start()
 
     async def _beats(self) -> None:
         while True:
@@ -366,7 +383,7 @@ class AppService:
             self._say_stopping()
         finally:
             gc.enable()
-            with _bound(STOP_S, self.process):
+            with _bound(STOP_S, self._too_late()):
                 worker.on_close()
 
     def _turn(self, do_work: Callable[[], int], waiting: WaitStrategy) -> None:
@@ -453,11 +470,11 @@ def _signals(handler: Callable[[int, FrameType | None], None]) -> Any:
 
 
 @contextlib.contextmanager
-def _bound(seconds: float, process: str) -> Any:
-    """Raise Failure inside when it takes longer."""
+def _bound(seconds: float, failure: Failure) -> Any:
+    """Raise `failure` inside when it takes longer."""
 
     def too_long(_number: int, _frame: FrameType | None) -> None:
-        raise Failure(f"{process} did not stop within {seconds:g} s", ExitCode.STOP_TIMEOUT)
+        raise failure
 
     before = signal.signal(signal.SIGALRM, too_long)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -139,11 +139,9 @@ class Supervisor:
         return f"{child.name} is not READY after {START_TIMEOUT_S:g} s, it says: {said}"
 
     def _spawn(self, child: Child) -> None:
-        role, _, venue = child.name.partition(".")
-        command = [sys.executable, "-m", "processes.cli", role.replace("_", "-"), *([venue] if venue else [])]
         child.errors = self._open_errors(child.name) if self._errors_to_files else None
         child.process = subprocess.Popen(
-            [*command, "--config", self.config.path],
+            self.command(child),
             stdin=subprocess.DEVNULL,
             stdout=child.errors,
             stderr=child.errors,
@@ -152,6 +150,12 @@ class Supervisor:
         )
         child.started_s = time.monotonic()
         child.next_start_s = None
+
+    def command(self, child: Child) -> list[str]:
+        """How a child is started."""
+        role, _, venue = child.name.partition(".")
+        words = [role.replace("_", "-"), *([venue] if venue else [])]
+        return [sys.executable, "-m", "processes.cli", *words, "--config", self.config.path]
 
     def _environment(self, child: Child) -> dict[str, str]:
         """This process's own, without what is not the child's business: credentials, systemd's socket."""
