@@ -153,6 +153,7 @@ class OrderEngine:
             self._recover(request)
             return
         self._count("not_sent")
+        self.merger.never_sent(request)
         self.refuse(request, Reason.NOT_SENT, "stood in the ring when the engine started")
 
     def guard(self, request: OrderRequest) -> Reason:

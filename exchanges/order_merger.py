@@ -19,12 +19,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from exchanges.event_log import EventLog
 from exchanges.fill_ledger import FillLedger
-from exchanges.order_events import REFUSAL_OF, FactFlag, copy_request, refusal
+from exchanges.order_events import REFUSAL_OF, FactFlag, copy_request, fact_of_request, refusal
 from exchanges.order_store import InFlight, Order, OrderStore
 from exchanges.risk_gate import RiskGate
 from shm.layout import (
@@ -130,6 +130,36 @@ class OrderMerger:
     def awaiting_replies(self) -> int:
         """Requests that have no reply yet."""
         return len(self._in_flight)
+
+    def after_restart(self, unanswered: Iterable[OrderRequest]) -> None:
+        """Requests that the journal holds without an answer: told as UNKNOWN and followed up."""
+        for request in unanswered:
+            order = self._store.get(request.client_order_id) if request.client_order_id else None
+            fact = fact_of_request(request, EventType.UNKNOWN, Reason.DISCONNECTED)
+            fact.request_sequence = 0  # the ring's sequence is not in the journal
+            fact.text = b"the engine ended before the answer came"
+            if order is not None and order.closed:
+                continue
+            if request.request_type == RequestType.NEW:
+                if order is not None and not order.accepted:
+                    self._unknown(order, fact, order.new)
+            elif order is not None and request.request_type in (RequestType.CANCEL, RequestType.REPLACE):
+                in_flight = InFlight(request, 0)
+                in_flight.sequence = 0
+                order.requests.append(in_flight)
+                order.replaces += request.request_type == RequestType.REPLACE
+                self._unknown(order, fact, in_flight)
+                self._store.changed(order)
+        for order in self._store.open_orders():
+            if order.state == OrderState.UNKNOWN:
+                self.doubt(order)
+
+    def never_sent(self, request: OrderRequest) -> None:
+        """A request that the ring's tail proves unsent although the journal holds it: the order never was."""
+        order = self._store.get(request.client_order_id)
+        if order is not None and request.request_type == RequestType.NEW and not order.accepted and not order.closed:
+            order.state = OrderState.REJECTED
+            self._store.closed(order, self._clock())
 
     # --- facts ------------------------------------------------------------------------------------------------------
     def on_fact(self, fact: OrderEvent) -> None:
@@ -529,6 +559,10 @@ class OrderMerger:
         self._settle(order, in_flight)
 
     def _cancel_all_done(self, fact: OrderEvent, in_flight: InFlight | None) -> None:
+        """Nothing of ours is listed any more, or could not be canceled: what is open here is asked for one by one."""
+        for order in self._store.open_orders():
+            if order.accepted:
+                self.doubt(order)
         if in_flight is None or in_flight.answered:
             return
         in_flight.answered = True

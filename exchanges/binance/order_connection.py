@@ -1,0 +1,67 @@
+"""What order and position parts of Binance share: one HTTP pool, signer, codec, clock and budget of one account.
+
+The rule: an OMS and its account fetcher count against one budget and stamp from one clock, so both are made here.
+
+Who calls it: oms.py and pms.py.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from exchanges.adapter import ConfigurationError, ExchangeContext
+from exchanges.binance.account_fetcher import BinanceAccountFetcher
+from exchanges.binance.auth import RequestSigner
+from exchanges.binance.endpoints import SERVER_TIME, endpoints
+from exchanges.binance.order_budget import OrderBudget
+from exchanges.binance.order_codec import OrderCodec
+from exchanges.http import HttpHandler
+from exchanges.order_instruments import OrderInstruments
+from exchanges.venue_clock import VenueClock
+
+
+class OrderConnection:
+    """Make it inside the running event loop; `close()` it there."""
+
+    def __init__(
+        self, context: ExchangeContext, instruments: OrderInstruments, instance_number: int, *, connections: int = 8
+    ) -> None:
+        """Raises ConfigurationError where there is no key or no URL."""
+        if context.credentials is None:
+            raise ConfigurationError(
+                f"venues.{context.venue}.credentials is missing: orders, positions and balances need a key"
+            )
+        settings = context.settings
+        self.urls = endpoints(settings)
+        self.http = HttpHandler(self.urls.rest, connections=connections)
+        self.signer = RequestSigner(context.credentials)
+        self.codec = OrderCodec(instruments, instance_number)
+        self.clock = VenueClock()
+        self.budget = OrderBudget()
+        self.receive_window_ms = settings.receive_window_ms
+        self.fetcher = BinanceAccountFetcher(
+            self.http, self.signer, self.codec, instruments, self.clock, self.budget, self.receive_window_ms
+        )
+        self._log: logging.Logger = context.log
+
+    async def prepare(self, warm_connections: int = 1) -> None:
+        """Measure the clock, check the key and the position mode, open connections ahead of need.
+
+        Raises VenueUnavailable (try again), VenueRefused with reason VENUE_SIGNATURE (wrong key: never try again),
+        ConfigurationError (hedge mode).
+        """
+        await self.clock.measure(self.fetcher.server_time)
+        self._log.info(
+            "venue clock is %+.1f ms from this host's monotonic zero, known to %.1f ms",
+            self.clock.offset_ns / 1e6, self.clock.error_ns / 1e6,
+        )  # fmt: skip
+        if await self.fetcher.dual_side():
+            raise ConfigurationError(
+                "binance: the account is in hedge mode (dualSidePosition true); this system trades one-way mode only, "
+                "so switch the position mode at the venue and start again"
+            )
+        if warm_connections > 1:
+            await self.http.warm(SERVER_TIME, warm_connections)
+
+    async def close(self) -> None:
+        await self.http.close()
