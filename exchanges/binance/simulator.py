@@ -159,7 +159,7 @@ class SimulatorServer:
         for flow in flows:
             delay = options.start_delay_ms / 1000 if options.start == "first_subscriber" else 0.0
             waits = isinstance(flow, RecordedFlow)
-            player = FlowPlayer(flow, options.speed, self._deliver, self.hub.backlog, delay if waits else 0.0)
+            player = FlowPlayer(flow, options.speed, self.deliver, self.hub.backlog, delay if waits else 0.0)
             self.players.append(player)
             for symbol in flow.symbols:
                 snapshot = flow.snapshot(symbol)
@@ -272,7 +272,8 @@ class SimulatorServer:
             if symbol in player.flow.symbols or not symbol:
                 player.start()
 
-    def _deliver(self, event: MarketEvent) -> None:
+    def deliver(self, event: MarketEvent) -> None:
+        """One event of the market: to its subscribers, then to our orders."""
         market = self.venue.markets[event.symbol]
         market.event_ms, market.time_ms = event.event_ms, event.time_ms
         self._handlers[type(event)](event)  # type: ignore[operator]

@@ -31,9 +31,7 @@ MIN_COUNTDOWN_MS = 0
 
 def place(venue: Venue, call: Call) -> Any:
     request = read_new_order(venue, call)
-    kind = call.parameters.choice(
-        "newOrderRespType", ("ACK", "RESULT"), VenueError(-1136, "Invalid newOrderRespType."), "ACK"
-    )
+    kind = _reply_type(call)
     try:
         order = venue.exchange.place(call.owner, request)
     except OrderRefused as error:
@@ -46,6 +44,7 @@ def place(venue: Venue, call: Call) -> Any:
 def test(venue: Venue, call: Call) -> Any:
     """The same checks, no order."""
     request = read_new_order(venue, call)
+    _reply_type(call)
     try:
         order = venue.exchange.place(call.owner, request, dry_run=True)
     except OrderRefused as error:
@@ -217,6 +216,11 @@ def read_new_order(venue: Venue, call: Call) -> NewOrder:
         SelfTrade(shown_mode),
         good_till,
     )
+
+
+def _reply_type(call: Call) -> str:
+    refusal = VenueError(-1136, "Invalid newOrderRespType.")
+    return call.parameters.choice("newOrderRespType", ("ACK", "RESULT"), refusal, "ACK")
 
 
 def _find(venue: Venue, call: Call, not_found: VenueError) -> Order:
