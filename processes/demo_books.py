@@ -46,6 +46,7 @@ class OwnOrder:
     exchange_order_id: str = ""
     state: OrderState = OrderState.PENDING_NEW
     filled: int = 0
+    was_sent: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -126,7 +127,7 @@ class OwnBooks:
             )
         if event.exchange_order_id:
             order.exchange_order_id = event.exchange_order_id.decode("ascii")
-        self._count(event)
+        self._count(order, event)
         if kind in (EventType.FILL, EventType.FILL_FEE):
             self._fill(order, event)
         elif kind in (EventType.ACCEPTED, EventType.REPLACED, EventType.STATUS):
@@ -174,10 +175,10 @@ class OwnBooks:
         if order.quantity and order.filled == order.quantity:
             order.state = OrderState.FILLED
 
-    def _count(self, event: OrderEvent) -> None:
+    def _count(self, order: OwnOrder, event: OrderEvent) -> None:
         counts = self.counts
-        if event.event_type == EventType.SENT and event.request_type == RequestType.NEW:
-            counts.sent += 1
+        if _shows_that_it_left(event):
+            order.was_sent = True
         if event.event_type == EventType.ACCEPTED:
             counts.accepted += 1
         if event.reason == Reason.SETTLED_EXECUTED:
@@ -208,6 +209,7 @@ class OwnBooks:
     def final_counts(self) -> OrderCounts:
         """The counts, with those of final states as they are now."""
         states = [order.state for order in self.orders.values()]
+        self.counts.sent = sum(order.was_sent for order in self.orders.values())
         self.counts.filled = states.count(OrderState.FILLED)
         self.counts.canceled = states.count(OrderState.CANCELED)
         self.counts.rejected = states.count(OrderState.REJECTED)
@@ -273,6 +275,13 @@ class OwnBooks:
 
 def _money(mantissa: int) -> Decimal:
     return Decimal(mantissa).scaleb(-MONEY_SCALE)
+
+
+def _shows_that_it_left(event: OrderEvent) -> bool:
+    """An order left this host if we saw it go or anything came back; refusals made here have reasons below 64."""
+    if event.event_type == EventType.REJECTED:
+        return event.reason >= Reason.VENUE_REJECTED
+    return event.event_type not in (EventType.CANCEL_REJECTED, EventType.REPLACE_REJECTED)
 
 
 def _trade_order(trade: OwnTrade) -> tuple[int, str]:

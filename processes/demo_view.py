@@ -17,7 +17,7 @@ from shm.clock import monotonic_ns
 from shm.counters import CountersReader, merge, percentiles
 from shm.instance import Instance
 from shm.layout import ROW_MASK, ProcessState
-from shm.records import BookRow, InstrumentRow, PositionRow, ProcessRow, Ticker
+from shm.records import BookRow, InstrumentRow, PositionRow, ProcessRow, TickerRow
 from shm.ring import BroadcastReader
 from shm.segment import SegmentError
 from shm.table import TableReader
@@ -115,7 +115,7 @@ class VenueView:
         return [self._market(symbol, identifier & ROW_MASK) for symbol, identifier in self._ids.items()]
 
     def _market(self, symbol: str, row: int) -> MarketLine:
-        book, ticker, position = BookRow(), Ticker(), PositionRow()
+        book, ticker, position = BookRow(), TickerRow(), PositionRow()
         known = self._tables["books"].read(row, book) and bool(book.valid) and book.bid_count and book.ask_count
         has_mark = self._tables["tickers"].read(row, ticker)
         has_position = self._tables["positions"].read(row, position) and bool(position.valid)
