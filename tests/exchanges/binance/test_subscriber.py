@@ -1,0 +1,444 @@
+"""The subscriber end to end: simulator's sockets -> ring and tables, with everything going wrong that can."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exchanges.adapter import ConfigurationError, ExchangeContext
+from exchanges.binance.data_fetcher import BinanceDataFetcher, RateLimited
+from exchanges.binance.simulator import SimulatorOptions, SimulatorServer, serve
+from exchanges.binance.subscriber import BinanceSubscriber
+from exchanges.http import HttpHandler
+from exchanges.websocket import WebSocketPolicy
+from shm.layout import ConnectionState, MarketStatusCode, ProcessState, RecordKind
+from shm.records import InstrumentRow
+
+POLICY = WebSocketPolicy(backoff_first_s=0.001, backoff_limit_s=0.05, first_message_timeout_s=None)
+
+
+@dataclass
+class Settings:
+    rest_url: str | None
+    stream_url: str | None
+    symbols: list[str] = field(default_factory=lambda: ["BTCUSDT", "ETHUSDT"])
+    environment: str = "simulator"
+    ws_api_url: str | None = "ws://127.0.0.1:9"
+    receive_window_ms: int = 5_000
+    stale_after_ms: int = 2_000
+    settle_currency: str = "USDT"
+
+
+class Ids:
+    def __init__(self, symbols: list[str]) -> None:
+        self.symbols = symbols
+
+    def id(self, symbol: str, /) -> int:
+        return 1 << 16 | self.symbols.index(symbol)
+
+    def symbol(self, instrument_id: int, /) -> str:
+        return self.symbols[instrument_id & 0xFFFF]
+
+
+class Run:
+    """One subscriber at work, everything it published since it began, and the states it went through."""
+
+    def __init__(self, market: Any, settings: Settings, state_dir: Path, policy: WebSocketPolicy) -> None:
+        self.market = market
+        self.states: list[tuple[ProcessState, str]] = []
+        ids = Ids(settings.symbols)
+        context = ExchangeContext(
+            "binance", settings, ids, market.segment, market.counters, logging.getLogger("test.subscriber"), state_dir,
+            self.set_state,
+        )  # fmt: skip
+        self.http = HttpHandler(settings.rest_url or "", timeout_s=2.0)
+        self.fetcher = BinanceDataFetcher(self.http, settings.symbols, ids)
+        self.subscriber = BinanceSubscriber(context, self.fetcher, policy)
+        self.reader = market.reader()
+        self.records: list[Any] = []
+        self.task = asyncio.ensure_future(self.subscriber.run())
+
+    def set_state(self, state: ProcessState, text: str) -> None:
+        if not self.states or self.states[-1] != (state, text):
+            self.states.append((state, text))
+
+    def count(self, name: str) -> int:
+        return int(self.market.counters.counter(name).value)
+
+    def drain(self) -> None:
+        while (record := self.reader.poll()) is not None:
+            self.records.append(record.copy())
+        assert self.reader.lost == 0
+
+    def of(self, kind: RecordKind, row: int = 0) -> list[Any]:
+        self.drain()
+        return [record for record in self.records if record.kind == kind and record.instrument_id & 0xFFFF == row]
+
+    def codes(self, row: int = 0) -> list[MarketStatusCode]:
+        return [MarketStatusCode(record.code) for record in self.of(RecordKind.MARKET_STATUS, row)]
+
+    async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+        async with asyncio.timeout(seconds):
+            while not condition():
+                if self.task.done():
+                    self.task.result()
+                    raise AssertionError("the subscriber ended")
+                await asyncio.sleep(0.002)
+                self.drain()
+
+    async def close(self) -> None:
+        await self.subscriber.close()
+        await asyncio.wait({self.task}, timeout=5)
+        assert self.task.done()
+        await self.fetcher.close()
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[SimulatorServer]:
+    server = await serve(SimulatorOptions(symbols=("BTCUSDT", "ETHUSDT"), seed=7, speed=2.0))
+    yield server
+    await server.close()
+
+
+Begin = Callable[..., Run]
+
+
+@pytest.fixture
+async def begin(market: Any, tmp_path: Path, simulator: SimulatorServer) -> AsyncIterator[Begin]:
+    running: list[Run] = []
+
+    def make(policy: WebSocketPolicy = POLICY, **changes: Any) -> Run:
+        settings = Settings(simulator.rest_url, simulator.stream_url)
+        for name, value in changes.items():
+            setattr(settings, name, value)
+        running.append(Run(market, settings, tmp_path, policy))
+        return running[-1]
+
+    yield make
+    for run in running:
+        await run.close()
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+async def test_everything_the_venue_streams_is_published(begin: Begin, market: Any) -> None:
+    run = begin()
+    await run.until(lambda: run.subscriber.ready and run.states[-1][0] is ProcessState.READY)
+    kinds = (RecordKind.QUOTE, RecordKind.TRADE, RecordKind.BOOK_TOP, RecordKind.TICKER)
+    await run.until(lambda: all(len(run.of(kind, row)) >= 3 for kind in kinds for row in (0, 1)))
+    await run.until(lambda: {trade.aggregated for trade in run.of(RecordKind.TRADE)} == {0, 1})
+    for row in (0, 1):
+        book, ticker, instrument = market.book(row), market.ticker(row), market.instrument(row)
+        assert book.valid == 1
+        assert book.epoch == 1
+        assert book.bid_prices[0] < book.ask_prices[0]
+        assert ticker.mark_price > 0
+        assert instrument.symbol == (b"BTCUSDT", b"ETHUSDT")[row]
+        assert instrument.tick_size > 0
+        codes = run.codes(row)
+        assert codes[:3] == [MarketStatusCode.CONNECTED, MarketStatusCode.SNAPSHOT, MarketStatusCode.LIVE]
+    assert run.count("gaps") == run.count("malformed") == run.count("crossed") == 0
+    assert run.count("book_checks") > 0
+    assert run.count("surprises") == run.count("ticker_updates")  # only mark prices go the slow way
+    assert [health.state for health in run.subscriber.connections()] == [ConnectionState.UP] * 2
+    assert all(health.receive_time_ns > 0 for health in run.subscriber.connections())
+
+
+async def test_the_book_is_the_venues_when_the_market_stands_still(
+    begin: Begin, market: Any, simulator: SimulatorServer
+) -> None:
+    run = begin()
+    await run.until(lambda: run.subscriber.ready)
+    await run.until(lambda: len(run.of(RecordKind.BOOK_TOP)) >= 5)
+    simulator.freeze()
+    snapshot = await run.fetcher.depth("BTCUSDT")
+
+    def same() -> bool:
+        book = market.book(0)
+        return (
+            [(round(p * 100), round(q * 1000)) for p, q in zip(book.bid_prices, book.bid_quantities, strict=True)]
+            == snapshot.bids[:50]
+        )  # fmt: skip
+
+    scale = market.instrument(0).price_scale
+    assert scale == 2
+    await run.until(same)
+
+
+async def test_a_lost_delta_withdraws_the_book_and_a_snapshot_brings_it_back(
+    begin: Begin, market: Any, simulator: SimulatorServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = begin()
+    await run.until(lambda: run.subscriber.ready)
+    simulator.arm({"kind": "sequence_gap", "stream": "btcusdt@depth", "count": 1})
+    await run.until(lambda: run.count("gaps") == 1)
+    assert market.book(0).valid == 0 or run.codes()[-1] is MarketStatusCode.LIVE
+    await run.until(lambda: run.codes().count(MarketStatusCode.LIVE) == 2)
+    await run.until(lambda: market.book(0).valid == 1)
+    codes = run.codes()
+    assert codes[3:6] == [MarketStatusCode.GAP, MarketStatusCode.SNAPSHOT, MarketStatusCode.LIVE]
+    assert market.book(0).epoch == 2
+    assert market.book(1).epoch == 1  # the other book never noticed
+    assert "BTCUSDT: gap in the depth stream" in caplog.text
+    assert (run.count("resyncs"), run.count("crossed")) == (1, 0)
+
+
+async def test_a_delta_that_comes_twice_is_no_gap(begin: Begin, simulator: SimulatorServer) -> None:
+    run = begin()
+    await run.until(lambda: run.subscriber.ready)
+    simulator.arm({"kind": "duplicate", "stream": "btcusdt@depth", "count": 3})
+    await run.until(lambda: run.count("repeated") == 3)
+    assert run.count("gaps") == 0
+
+
+async def test_frames_out_of_order_never_make_a_wrong_book(begin: Begin, simulator: SimulatorServer) -> None:
+    run = begin()
+    await run.until(lambda: run.subscriber.ready)
+    simulator.arm({"kind": "reorder", "route": "public", "count": 20})
+    await run.until(lambda: simulator.venue.faults.injected["reorder"] == 20)
+    await run.until(lambda: run.subscriber.ready)
+    assert run.count("crossed") == 0
+    for row in (0, 1):
+        ids = [quote.update_id for quote in run.of(RecordKind.QUOTE, row)]
+        assert ids == sorted(set(ids))
+
+
+async def test_malformed_frames_are_counted_told_once_and_cost_no_more_than_a_resync(
+    begin: Begin, simulator: SimulatorServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = begin()
+    await run.until(lambda: run.subscriber.ready)
+    simulator.arm({"kind": "malformed_frame", "count": 20})
+    await run.until(lambda: run.count("malformed") == 20)
+    await run.until(lambda: run.subscriber.ready)
+    told = [line for line in caplog.messages if line.startswith("malformed frame")]
+    assert 1 <= len(told) <= 3
+    assert run.count("reconnects") == 0
+
+
+async def test_a_disconnect_withdraws_every_book_at_once_and_all_come_back(
+    begin: Begin, market: Any, simulator: SimulatorServer
+) -> None:
+    run = begin()
+    await run.until(lambda: run.subscriber.ready)
+    simulator.arm({"kind": "disconnect", "route": "public"})
+    await run.until(lambda: MarketStatusCode.DISCONNECTED in run.codes(0))
+    await run.until(lambda: MarketStatusCode.DISCONNECTED in run.codes(1))
+    await run.until(lambda: run.subscriber.ready)
+    assert run.count("reconnects") == 1
+    assert run.count("gaps") == 0
+    for row in (0, 1):
+        codes = run.codes(row)
+        assert codes[3:] == [
+            MarketStatusCode.DISCONNECTED, MarketStatusCode.CONNECTED, MarketStatusCode.SNAPSHOT, MarketStatusCode.LIVE,
+        ]  # fmt: skip
+        assert market.book(row).epoch == 2
+
+
+async def test_silence_makes_the_book_stale_and_the_connection_new(
+    begin: Begin, market: Any, simulator: SimulatorServer
+) -> None:
+    policy = WebSocketPolicy(backoff_first_s=0.001, first_message_timeout_s=None, stale_after_s=0.8)
+    run = begin(policy, stale_after_ms=400)
+    await run.until(lambda: run.subscriber.ready)
+    simulator.arm({"kind": "silence", "route": "public"})
+    await run.until(lambda: MarketStatusCode.STALE in run.codes())
+    await run.until(lambda: any(state is ProcessState.UNHEALTHY for state, _ in run.states))
+    await run.until(lambda: MarketStatusCode.DISCONNECTED in run.codes())
+    await run.until(lambda: run.subscriber.ready)
+    assert run.count("stale") >= 1
+    assert market.book(0).valid == 1
+
+
+async def test_a_busy_or_broken_snapshot_endpoint_is_asked_again(begin: Begin, simulator: SimulatorServer) -> None:
+    simulator.arm({"kind": "http_503_unavailable", "path": "/fapi/v1/depth", "count": 2})
+    run = begin()
+    await run.until(lambda: run.subscriber.ready)
+    assert run.count("snapshot_failures") == 2
+
+
+async def test_a_stream_on_the_wrong_route_is_named(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("exchanges.binance.endpoints.depth_stream", lambda symbol: f"{symbol.lower()}@markPrice")
+    policy = WebSocketPolicy(backoff_first_s=0.001, first_message_timeout_s=0.2)
+    run = begin(policy, symbols=["BTCUSDT"])
+    await run.until(lambda: "no first message on btcusdt@markPrice" in caplog.text)
+    assert not run.subscriber.ready
+
+
+async def test_a_symbol_that_the_venue_lacks_is_one_sentence(begin: Begin) -> None:
+    run = begin(symbols=["BTCUSDT", "BTCUSTD"])
+    with pytest.raises(ConfigurationError, match=r"the venue has no symbol 'BTCUSTD', it has BTCUSDT"):
+        await run.until(lambda: False)
+
+
+async def test_an_unreachable_venue_is_tried_again_and_the_state_says_so(begin: Begin) -> None:
+    port = free_port()
+    run = begin(rest_url=f"http://127.0.0.1:{port}", stream_url=f"ws://127.0.0.1:{port}")
+    await run.until(lambda: any("no instruments yet" in text for _, text in run.states))
+    state, text = run.states[-1]
+    assert state is ProcessState.CONNECTING
+    assert f"127.0.0.1:{port}" in text
+    assert not run.task.done()
+
+
+async def test_kept_instruments_carry_a_start_while_rest_is_away(
+    begin: Begin, market: Any, simulator: SimulatorServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = begin()
+    await first.until(lambda: first.subscriber.ready)
+    await first.close()
+    port = free_port()
+    again = begin(rest_url=f"http://127.0.0.1:{port}", stream_url=f"ws://127.0.0.1:{port}")
+    await again.until(lambda: "going on with the instruments of" in caplog.text)
+    await again.until(lambda: market.instrument(0) is not None)
+    await again.until(lambda: any("stream cannot be reached" in text for _, text in again.states))
+    assert again.states[-1][0] is ProcessState.CONNECTING
+
+
+async def test_close_leaves_no_book_valid(begin: Begin, market: Any) -> None:
+    run = begin()
+    await run.until(lambda: run.subscriber.ready)
+    await run.close()
+    assert [market.book(row).valid for row in (0, 1)] == [0, 0]
+    assert run.codes()[-1] is MarketStatusCode.DISCONNECTED
+    assert [health.state for health in run.subscriber.connections()] == [ConnectionState.DOWN] * 2
+
+
+async def test_a_renewed_connection_costs_no_book(begin: Begin) -> None:
+    policy = WebSocketPolicy(backoff_first_s=0.001, first_message_timeout_s=None, renew_after_s=0.6, overlap_s=0.3)
+    run = begin(policy)
+    await run.until(lambda: run.subscriber.ready)
+    await run.until(lambda: run.count("repeated") + run.count("late_quotes") > 0 and run.count("reconnects") == 0)
+    links = run.subscriber._connections
+    await run.until(lambda: all(link.counters.renewals >= 2 for link in links))
+    assert run.count("gaps") == 0
+    assert MarketStatusCode.DISCONNECTED not in run.codes()
+    trades = [trade.trade_id for trade in run.of(RecordKind.TRADE) if not trade.aggregated]
+    assert trades == sorted(set(trades))
+
+
+async def test_a_snapshot_from_before_the_stream_is_asked_for_again(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begin(symbols=["BTCUSDT"])
+    real = run.fetcher.depth
+
+    async def old() -> Any:
+        snapshot = await real("BTCUSDT")
+        return type(snapshot)(snapshot.symbol, 1, snapshot.exchange_time_ns, snapshot.bids, snapshot.asks)
+
+    calls = 0
+
+    async def depth(symbol: str, limit: int = 1000) -> Any:
+        nonlocal calls
+        calls += 1
+        return await (old() if calls <= 2 else real(symbol, limit))
+
+    monkeypatch.setattr(run.fetcher, "depth", depth)
+    await run.until(lambda: run.subscriber.ready)
+    assert run.count("snapshots_too_old") >= 2
+    assert run.count("snapshots") == calls >= 3
+
+
+async def test_a_rate_limit_silences_the_snapshots_of_all_symbols(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begin()
+    asked: list[str] = []
+
+    async def depth(symbol: str, limit: int = 1000) -> Any:
+        asked.append(symbol)
+        raise RateLimited("HTTP 429", 60.0)
+
+    monkeypatch.setattr(run.fetcher, "depth", depth)
+    await run.until(lambda: run.count("snapshot_failures") == 1)
+    await run.until(lambda: run.count("quotes") > 50)
+    assert len(asked) == 1
+
+
+async def test_an_interruption_during_the_request_voids_its_snapshot(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, simulator: SimulatorServer
+) -> None:
+    run = begin(symbols=["BTCUSDT"])
+    real = run.fetcher.depth
+    held, release = asyncio.Event(), asyncio.Event()
+
+    async def depth(symbol: str, limit: int = 1000) -> Any:
+        snapshot = await real(symbol, limit)
+        if not release.is_set():
+            held.set()
+            await release.wait()
+        return snapshot
+
+    monkeypatch.setattr(run.fetcher, "depth", depth)
+    await run.until(held.is_set)
+    simulator.arm({"kind": "disconnect", "route": "public"})
+    await run.until(lambda: run.count("reconnects") == 1)
+    release.set()
+    await run.until(lambda: run.subscriber.ready)
+    assert run.count("snapshots") >= 2
+
+
+async def test_changed_decimals_end_the_process_with_a_sentence(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exchanges.binance.subscriber.INSTRUMENTS_REFRESH_S", 0.01)
+    run = begin()
+    await run.until(lambda: run.subscriber.ready)
+    real = run.fetcher.instruments
+
+    async def finer() -> list[InstrumentRow]:
+        rows = await real()
+        rows[1].price_scale += 1
+        return rows
+
+    monkeypatch.setattr(run.fetcher, "instruments", finer)
+    with pytest.raises(ConfigurationError, match="ETHUSDT: the venue changed its decimals"):
+        await run.until(lambda: False)
+
+
+async def test_a_surprise_of_each_kind_finds_its_way(begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
+    """The same frames with a key that nobody knows: the declared decoder takes them to the same place."""
+    run = begin(symbols=["BTCUSDT"])
+    await run.until(lambda: run.subscriber.ready and run.count("trades") > 0)
+    subscriber = run.subscriber
+    feed = subscriber._instruments["BTCUSDT"].feed
+    before = {name: run.count(name) for name in ("quotes", "trades")}
+    last = feed.update_id
+    messages = [
+        {"e": "bookTicker", "u": 10**15, "s": "BTCUSDT", "b": "1.00", "B": "1", "a": "2.00", "A": "1", "T": 1, "E": 1},
+        {"e": "trade", "E": 1, "T": 1, "s": "BTCUSDT", "t": 10**15, "p": "1", "q": "1", "X": "MARKET", "m": True},
+        {
+            "e": "depthUpdate",
+            "E": 1,
+            "T": 1,
+            "s": "BTCUSDT",
+            "U": last + 1,
+            "u": last + 1,
+            "pu": last,
+            "b": [],
+            "a": [],
+        },
+    ]
+    for message in messages:
+        subscriber.on_surprise(json.dumps(message | {"new": 1}).encode(), 1)
+    assert run.count("quotes") == before["quotes"] + 1
+    assert run.count("trades") == before["trades"] + 1
+    assert feed.update_id == last + 1
+    subscriber.on_surprise(b'{"error":{"code":2,"msg":"Invalid request: invalid stream"},"id":1}', 1)
+    assert "the venue refused a stream command" in caplog.text
+    subscriber.on_surprise(b'{"result":null,"id":1}', 1)
+    subscriber.on_surprise(b'{"e":"kline"}', 1)
+    assert run.count("ignored") == 1
