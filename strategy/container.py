@@ -504,11 +504,11 @@ class StrategyContainer:
                 pause_ns = RESYNC_PAUSE_NS if now_ns - session.ready_time_ns < RESYNC_PAUSE_NS else 0
                 session.doubt("order events were lost", now_ns, pause_ns)
                 self.log.error("%s: the event ring was full, order events were lost; recovering", link.name)
-        if session.should_ask(row, now_ns):
-            self._ask_recovery(link, now_ns)
         if not session.is_ready:
             for instrument_id in link.ids.values():
                 self._went_stale(instrument_id, session.reason)
+        if session.should_ask(row, now_ns):
+            self._ask_recovery(link, now_ns)
 
     def _withdraw(self, accepted: int, now_ns: int) -> None:
         """An engine serves a newer trader epoch than ours: take a newer one still and recover everywhere."""

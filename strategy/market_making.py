@@ -40,12 +40,14 @@ MODEL_PERIOD_S: Final = 1.0
 class MarketMakingParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Units in each line. `price` is the quote currency, `quantity` the venue's unit (BTC for BTCUSDT)."""
 
-    order_size: Positive
+    order_quantity: Positive
     """Quantity of each quote. It is also the unit of inventory of the model."""
-    max_position: Positive
-    """Quantity; beyond it, open orders counted, the side that adds is not quoted. The config's limits hold besides."""
-    risk_aversion: Positive = 0.01
-    """gamma in 1 / price, for one order size of inventory: how strongly quotes lean against it."""
+    maximum_inventory_orders: Annotated[float, Meta(ge=1.0)] = 3.0
+    """In order quantities; beyond it, open orders counted, the side that adds is not quoted. The config's limits hold
+    besides."""
+    risk_aversion: Positive = 0.001
+    """gamma in 1 / tick, for one order quantity of inventory: how strongly quotes lean against it. At 0.001 a BTCUSDT
+    quote (tick 0.1, volatility 45 ticks) leans 2 to 3 ticks per order held and stands some 9 ticks from the mid."""
     xi_ratio: Annotated[float, Meta(ge=0.0, le=1.0)] = 1.0
     """xi / gamma: 1 also fears not being filled (Model A), 0 only fears inventory (Model B)."""
     minimum_half_spread_ticks: NotNegative = 0.5
@@ -58,12 +60,12 @@ class MarketMakingParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=
     """Quotes stay at least this far behind the best price of their own side, in ticks; 0 = they may join it."""
     improve: bool = False
     """True: a quote may be better than the best price of its side, inside the spread."""
-    requote_ticks: Positive = 1.0
+    requote_ticks: Positive = 2.0
     """A quote is moved when it is this many ticks or more from where it should be."""
     minimum_lifetime_ms: NotNegative = 250.0
-    """A quote is not moved earlier after it was sent; inventory that reached its limit is the exception."""
-    use_replace: bool = True
-    """Move a quote by replace (amend); False: cancel, and a new order after the cancel is confirmed."""
+    """A quote is not moved earlier after it was confirmed; inventory that reached its limit is the exception."""
+    use_replace: bool = False
+    """True: move a quote by replace (amend); False: cancel, and a new order after the cancel is confirmed."""
     volatility_interval_s: Positive = 0.5
     volatility_half_life_s: Positive = 60.0
     intensity_half_life_s: Positive = 60.0
@@ -75,8 +77,6 @@ class MarketMakingParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=
     """k in 1 / tick: 1 / k is the distance at which arrivals have fallen to 37 %."""
 
     def __post_init__(self) -> None:
-        if self.max_position < self.order_size:
-            raise ValueError(f"max_position {self.max_position} is smaller than order_size {self.order_size}")
         if self.maximum_half_spread_ticks < self.minimum_half_spread_ticks:
             raise ValueError("maximum_half_spread_ticks is smaller than minimum_half_spread_ticks")
 
@@ -167,8 +167,8 @@ class MarketMakingStrategy(AbstractStrategy):
             volatility = parameters.prior_volatility_ticks * tick
         intensity, decay = quoter.intensity.value() or (parameters.prior_intensity, parameters.prior_decay_ticks / tick)
         model = glft.coefficients(
-            intensity=intensity, decay=decay, volatility=volatility, risk_aversion=parameters.risk_aversion,
-            order_size=1.0, xi=parameters.xi_ratio * parameters.risk_aversion,
+            intensity=intensity, decay=decay, volatility=volatility, risk_aversion=parameters.risk_aversion / tick,
+            order_size=1.0, xi=parameters.xi_ratio * parameters.risk_aversion / tick,
         )  # fmt: skip
         quoter.half_spread = min(
             max(model.half_spread, parameters.minimum_half_spread_ticks * tick),
@@ -184,7 +184,7 @@ class MarketMakingStrategy(AbstractStrategy):
         tick = quoter.instrument.tick
         held = position.position
         most = parameters.maximum_skew_ticks * tick
-        lean = min(max(held / parameters.order_size * quoter.skew, -most), most)
+        lean = min(max(held / parameters.order_quantity * quoter.skew, -most), most)
         centre = mid - lean
         behind = parameters.touch_distance_ticks * tick
         if parameters.improve:
@@ -193,14 +193,16 @@ class MarketMakingStrategy(AbstractStrategy):
         else:
             bid = min(centre - quoter.half_spread, best_bid - behind)
             ask = max(centre + quoter.half_spread, best_ask + behind)
-        room = parameters.max_position
+        room = parameters.maximum_inventory_orders * parameters.order_quantity
         low, high = position.exposure
         out_buy, out_sell = high - held, held - low
         half_lot = 0.5 * quoter.instrument.lot
         # Each side may add up to the limit with what it has out already; its own standing quote is part of that.
-        self._quote_side(quoter, Side.BUY, bid, held + max(out_buy, parameters.order_size) <= room + half_lot, out_buy)
         self._quote_side(
-            quoter, Side.SELL, ask, held - max(out_sell, parameters.order_size) >= -room - half_lot, out_sell
+            quoter, Side.BUY, bid, held + max(out_buy, parameters.order_quantity) <= room + half_lot, out_buy
+        )
+        self._quote_side(
+            quoter, Side.SELL, ask, held - max(out_sell, parameters.order_quantity) >= -room - half_lot, out_sell
         )
 
     def _quote_side(self, quoter: _Quoter, side: Side, price: float, wanted: bool, out: float) -> None:
@@ -218,7 +220,7 @@ class MarketMakingStrategy(AbstractStrategy):
             return
         if abs(price - order.price) < parameters.requote_ticks * quoter.instrument.tick - 1e-9 * price:
             return
-        if self.now_ns - order.create_time_ns < parameters.minimum_lifetime_ms * 1e6:
+        if self.now_ns - order.state_time_ns < parameters.minimum_lifetime_ms * 1e6:
             return
         if parameters.use_replace:
             if self._moves(quoter, side, order, price):
@@ -232,10 +234,10 @@ class MarketMakingStrategy(AbstractStrategy):
 
     def _place(self, quoter: _Quoter, side: Side, price: float) -> None:
         if side == Side.BUY:
-            order = quoter.bid = self.buy(quoter.instrument, price, self.parameters.order_size, post_only=True)
+            order = quoter.bid = self.buy(quoter.instrument, price, self.parameters.order_quantity, post_only=True)
             if order.is_terminal:
                 quoter.bid = None
         else:
-            order = quoter.ask = self.sell(quoter.instrument, price, self.parameters.order_size, post_only=True)
+            order = quoter.ask = self.sell(quoter.instrument, price, self.parameters.order_quantity, post_only=True)
             if order.is_terminal:
                 quoter.ask = None

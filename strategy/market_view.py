@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from shm.layout import ROW_MASK, InstrumentStatus
+from shm.layout import ROW_MASK, MarketStatusCode
 from shm.records import BookRow
 
 if TYPE_CHECKING:
@@ -82,9 +82,7 @@ class MarketView:
             return
         self._version = version
         if not book.valid:
-            self._book_problem = "the book is withdrawn"
-        elif book.status not in (InstrumentStatus.NONE, InstrumentStatus.TRADING):
-            self._book_problem = f"the instrument is {InstrumentStatus(book.status).name.lower()}"
+            self._book_problem = f"the book is withdrawn ({_book_status(book.status)})"
         elif not book.bid_count or not book.ask_count:
             self._book_problem = "one side of the book is empty"
         elif book.bid_prices[0] >= book.ask_prices[0]:
@@ -93,3 +91,11 @@ class MarketView:
             self._book_problem = ""
             if book.receive_time_ns > self.receive_time_ns:
                 self.receive_time_ns = book.receive_time_ns
+
+
+def _book_status(code: int) -> str:
+    """The word for a BookRow's status; a number where this build has no word for it."""
+    try:
+        return MarketStatusCode(code).name.lower()
+    except ValueError:
+        return str(code)

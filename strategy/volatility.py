@@ -20,14 +20,26 @@ LONGEST_GAP: Final = 10
 class VolatilityEstimator:
     """sigma in price units per square root of a second."""
 
-    __slots__ = ("_interval_ns", "_last_mid", "_next_ns", "_start_mid", "_variance", "_weight", "_weights", "samples")
+    __slots__ = (
+        "_interval_ns",
+        "_last_mid",
+        "_minimum",
+        "_next_ns",
+        "_start_mid",
+        "_variance",
+        "_weight",
+        "_weights",
+        "samples",
+    )
 
-    def __init__(self, interval_s: float = 1.0, half_life_s: float = 60.0) -> None:
-        """`interval_s` > 0 is the grid, `half_life_s` the age at which a change counts half."""
+    def __init__(self, interval_s: float = 1.0, half_life_s: float = 60.0, minimum_samples: int = 10) -> None:
+        """`interval_s` > 0 is the grid, `half_life_s` the age at which a change counts half; before `minimum_samples`
+        changes there is no value: the first few of a quiet start would say that nothing ever moves."""
         if not interval_s > 0.0 or not half_life_s > 0.0:
             raise ValueError(f"interval is {interval_s} s and half-life {half_life_s} s, expected both above 0")
         self._interval_ns = max(1, round(interval_s * 1e9))
         self._weight = 1.0 - math.exp(-math.log(2.0) * interval_s / half_life_s)
+        self._minimum = minimum_samples
         self._variance = 0.0
         self._weights = 0.0
         self.samples = 0
@@ -62,7 +74,7 @@ class VolatilityEstimator:
         self.samples += 1
 
     def value(self) -> float | None:
-        """sigma, or None before the first grid interval is complete."""
-        if self.samples == 0:
+        """sigma, or None while too few changes were seen."""
+        if self.samples < self._minimum:
             return None
         return math.sqrt(self._variance / self._weights / (self._interval_ns / 1e9))
