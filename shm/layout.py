@@ -515,7 +515,8 @@ BOOK_ROW: Final = _record([
     ("bid_prices", "<f8", (BOOK_TABLE_DEPTH,)), ("bid_quantities", "<f8", (BOOK_TABLE_DEPTH,)),
     ("ask_prices", "<f8", (BOOK_TABLE_DEPTH,)), ("ask_quantities", "<f8", (BOOK_TABLE_DEPTH,)),
 ])  # fmt: skip
-"""Newest book of an instrument, best first. `valid` 0: withdrawn (gap, resync, crossed), do not quote on it."""
+"""Newest book of an instrument, best first. `valid` 0: withdrawn (gap, resync, crossed), do not quote on it;
+`status` is the MarketStatusCode that says why."""
 
 TICKER_ROW: Final = TICKER
 """The tickers table holds the same fields as the Ticker record: a state, so it may be read at any time."""
