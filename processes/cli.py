@@ -305,9 +305,9 @@ def config_show(config: ConfigOption = None) -> None:
 @config_app.command("example")
 def config_example() -> None:
     """Print a config with every key, ready to be edited."""
-    from processes.config_example import EXAMPLE
+    from processes import config_example
 
-    typer.echo(EXAMPLE, nl=False)
+    typer.echo(config_example.text(), nl=False)
 
 
 # --- entry ----------------------------------------------------------------------------------------------------------
