@@ -38,6 +38,7 @@ from exchanges.binance.simulator_calls import BY_PATH
 from exchanges.binance.simulator_dispatch import Asked, Dispatcher, DropReply, OrderEvents
 from exchanges.binance.simulator_errors import VenueError
 from exchanges.binance.simulator_instruments import instrument_for
+from exchanges.binance.simulator_keepalive import KeepAlive
 from exchanges.binance.simulator_limits import RateLimits
 from exchanges.binance.simulator_market_calls import encode
 from exchanges.binance.simulator_recording import RecordedFlow
@@ -65,6 +66,7 @@ from exchanges.simulator.orders import Report
 __all__ = ["DEMO_KEY", "ApiKey", "SimulatorError", "SimulatorOptions", "SimulatorServer", "serve"]
 
 LOG = logging.getLogger("corelane.simulator.binance")
+DEFAULT_SYMBOLS = ("BTCUSDT",)
 TIMER_S = 0.01
 """The venue checks countdowns about every 10 ms."""
 MARKS_PER_SLOW_MARK = 3
@@ -75,7 +77,8 @@ MAX_BODY = 1 << 20
 
 @dataclass(frozen=True)
 class SimulatorOptions:
-    """How the simulator is set up. Symbols of recordings are listed too; symbols without a recording are generated.
+    """How the simulator is set up. Recordings bring their symbols; `symbols` that none has are generated (BTCUSDT where
+    neither is given).
 
     `speed` scales both kinds of flow, `math.inf` plays as fast as clients read. `start` says whether a recording
     waits for the first subscriber of its symbol and then `start_delay_ms` for its other sockets. Money and rates are
@@ -83,7 +86,7 @@ class SimulatorOptions:
 
     host: str = "127.0.0.1"
     port: int = 0
-    symbols: tuple[str, ...] = ("BTCUSDT",)
+    symbols: tuple[str, ...] = ()
     recordings: tuple[str, ...] = ()
     seed: int = 1
     speed: float = 1.0
@@ -115,8 +118,6 @@ class SimulatorOptions:
             raise SimulatorError(f"simulator port {self.port}: expected 0 (pick one) to 65535")
         if not self.speed > 0:
             raise SimulatorError(f"simulator speed {self.speed}: expected a number above 0")
-        if not self.symbols and not self.recordings:
-            raise SimulatorError("simulator: expected at least one symbol or recording")
         for name in ("wallet_balance", "maker_fee", "taker_fee"):
             try:
                 finite = Decimal(getattr(self, name)).is_finite()
@@ -174,6 +175,8 @@ class SimulatorServer:
             MarkTick: self._on_mark,
             OtherFrame: self._on_other,
         }
+        self._keep_alive = KeepAlive(options.ping_interval_s, options.pong_timeout_s, options.connection_life_s)
+        self._api_transports: set[asyncio.Transport | None] = set()
         self._marks_sent: dict[str, int] = {}
         self._gates: dict[str, list[list[Report]]] = {}
         self._gate_depth: dict[str, int] = {}
@@ -214,6 +217,9 @@ class SimulatorServer:
             await asyncio.gather(self._timer, return_exceptions=True)
         for connection in tuple(self.hub.connections):
             connection.abort()
+        for transport in tuple(self._api_transports):
+            if transport is not None:
+                transport.abort()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -444,7 +450,12 @@ class SimulatorServer:
                 return _json(error.body, error.status, {})
             await socket.prepare(request)
             show = request.query.get("returnRateLimits", "true") != "false"
-            await WebSocketApi(self.dispatcher, ip, show).serve(socket)
+            transport = request.transport
+            self._api_transports.add(transport)
+            try:
+                await WebSocketApi(self.dispatcher, ip, show).serve(socket, self._keep_alive)
+            finally:
+                self._api_transports.discard(transport)
             return socket
         route = parts.pop(0) if parts and parts[0] in (PUBLIC, MARKET, PRIVATE) else None
         form = parts.pop(0) if parts else ""
@@ -460,8 +471,7 @@ class SimulatorServer:
             elif route in (None, PRIVATE):
                 connection.listen(name)
         self._listen_by_query(connection, request)
-        options = self.options
-        await connection.serve(request, options.ping_interval_s, options.pong_timeout_s, options.connection_life_s)
+        await connection.serve(request, self._keep_alive)
         return socket
 
     @staticmethod
@@ -575,7 +585,8 @@ async def serve(options: SimulatorOptions) -> SimulatorServer:
             raise SimulatorError(
                 f"recordings: {symbol} is recorded in more than one file, expected one file per symbol"
             )
-    generated = [instrument_for(symbol) for symbol in dict.fromkeys(options.symbols) if symbol not in recorded]
+    wanted = options.symbols if options.symbols or recorded else DEFAULT_SYMBOLS
+    generated = [instrument_for(symbol) for symbol in dict.fromkeys(wanted) if symbol not in recorded]
     if generated and math.isinf(options.speed):
         raise SimulatorError("simulator speed inf: a generated market has no end, expected a finite speed")
     if generated:

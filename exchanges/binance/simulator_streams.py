@@ -22,6 +22,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import ClientConnectionResetError, WSMsgType, web
 
+from exchanges.binance.simulator_keepalive import KeepAlive, Pulse
 from exchanges.simulator.faults import Fault, FaultRegistry
 
 MAX_STREAMS: Final = 1024
@@ -191,12 +192,10 @@ class StreamConnection:
         self.streams: dict[str, StreamName] = {}
         self.event_filters: dict[str, frozenset[str]] = {}
         self.queue: deque[bytes | float] = deque()
-        self.last_pong = time.monotonic()
         self._wake = asyncio.Event()
         self._held: bytes | None = None
         self._silent_until = 0.0
         self._received: deque[float] = deque(maxlen=MAX_MESSAGES_PER_SECOND + 1)
-        self._sender: asyncio.Task[None] | None = None
         self._request: web.Request | None = None
 
     # --- sending ---------------------------------------------------------------------------------------------------
@@ -353,47 +352,36 @@ class StreamConnection:
         return _result(None, identity)
 
     # --- life ------------------------------------------------------------------------------------------------------
-    async def serve(self, request: web.Request, ping_interval_s: float, pong_timeout_s: float, life_s: float) -> None:
+    async def serve(self, request: web.Request, keep_alive: KeepAlive) -> None:
         """Read until the client, a limit or the end of the connection's life ends it."""
         self._request = request
         self.hub.connections.add(self)
-        loop = asyncio.get_running_loop()
-        self._sender = loop.create_task(self._send(), name="stream sender")
-        keeper = loop.create_task(self._keep(ping_interval_s, pong_timeout_s, life_s), name="stream keeper")
+        sender = asyncio.get_running_loop().create_task(self._send(), name="stream sender")
         try:
-            async for message in self.socket:
-                if message.type in (WSMsgType.TEXT, WSMsgType.PING, WSMsgType.PONG) and self._too_fast():
-                    await self.socket.close(code=1008, message=b"Too many requests")
-                    break
-                if message.type is WSMsgType.TEXT:
-                    self.queue.append(self.control(message.data))  # past silence: a reply is not a stream frame
-                    self._wake.set()
-                elif message.type is WSMsgType.PING:
-                    await self.socket.pong(message.data)
-                elif message.type is WSMsgType.PONG:
-                    self.last_pong = time.monotonic()
+            async with keep_alive.guard(self.socket) as pulse:
+                await self._read(pulse)
         finally:
             self.close()
-            keeper.cancel()
-            self._sender.cancel()
-            await asyncio.gather(keeper, self._sender, return_exceptions=True)
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
+
+    async def _read(self, pulse: Pulse) -> None:
+        async for message in self.socket:
+            if message.type in (WSMsgType.TEXT, WSMsgType.PING, WSMsgType.PONG) and self._too_fast():
+                await self.socket.close(code=1008, message=b"Too many requests")
+                return
+            if message.type is WSMsgType.TEXT:
+                self.queue.append(self.control(message.data))  # past silence: a reply is not a stream frame
+                self._wake.set()
+            elif message.type is WSMsgType.PING:
+                await self.socket.pong(message.data)
+            elif message.type is WSMsgType.PONG:
+                pulse.beat()
 
     def _too_fast(self) -> bool:
         now = time.monotonic()
         self._received.append(now)
         return len(self._received) > MAX_MESSAGES_PER_SECOND and now - self._received[0] < 1.0
-
-    async def _keep(self, ping_interval_s: float, pong_timeout_s: float, life_s: float) -> None:
-        """Ping, and close when no pong came for too long or the connection is a day old."""
-        ends = time.monotonic() + life_s
-        with contextlib.suppress(ConnectionError):
-            while True:
-                await asyncio.sleep(max(min(ping_interval_s, ends - time.monotonic()), 0))
-                now = time.monotonic()
-                if now >= ends or now - self.last_pong > pong_timeout_s:
-                    await self.socket.close(code=1001)
-                    return
-                await self.socket.ping(str(time.time_ns() // 1_000_000).encode())
 
 
 def _result(result: Any, identity: int) -> bytes:

@@ -16,6 +16,7 @@ from exchanges.binance.simulator_auth import ApiKey, check_signature, check_time
 from exchanges.binance.simulator_calls import BY_SOCKET_METHOD, Endpoint, Security
 from exchanges.binance.simulator_dispatch import Asked, Dispatcher, DropReply
 from exchanges.binance.simulator_errors import VenueError, missing
+from exchanges.binance.simulator_keepalive import KeepAlive, Pulse
 from exchanges.binance.simulator_limits import MINUTE_MS, TEN_SECONDS_MS
 from exchanges.binance.simulator_market_calls import Encoded
 
@@ -35,11 +36,17 @@ class WebSocketApi:
         self._connected_ms = self._venue.clock_ms()
         self._authorized_ms: int | None = None
 
-    async def serve(self, socket: web.WebSocketResponse) -> None:
+    async def serve(self, socket: web.WebSocketResponse, keep_alive: KeepAlive) -> None:
         """Until the client leaves or a fault cuts the line."""
+        async with keep_alive.guard(socket) as pulse:
+            await self._read(socket, pulse)
+
+    async def _read(self, socket: web.WebSocketResponse, pulse: Pulse) -> None:
         async for message in socket:
             if message.type is WSMsgType.PING:
                 await socket.pong(message.data)
+            elif message.type is WSMsgType.PONG:
+                pulse.beat()
             elif message.type is WSMsgType.TEXT:
                 try:
                     reply, release = await self.reply(message.data)

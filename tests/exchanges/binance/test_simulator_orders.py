@@ -223,13 +223,13 @@ async def test_lists_of_orders_and_trades_filter_and_limit() -> None:
         _, second = await client.order("BUY", "0.010", "61799.50", newClientOrderId="two")
         await client.order("SELL", "0.005")
         _, rows = await client.call("GET", "/fapi/v1/allOrders", symbol="BTCUSDT", orderId=second["orderId"])
-        assert [row["clientOrderId"] for row in rows][0] == "two" and len(rows) == 2
+        assert [row["clientOrderId"] for row in rows[:1]] == ["two"] and len(rows) == 2
         _, rows = await client.call("GET", "/fapi/v1/allOrders", symbol="BTCUSDT", limit=1)
         assert len(rows) == 1 and rows[0]["side"] == "SELL"
         _, rows = await client.call("GET", "/fapi/v1/openOrders")
         assert [row["clientOrderId"] for row in rows] == ["two"]
         _, trades = await client.call("GET", "/fapi/v1/userTrades", symbol="BTCUSDT")
-        assert [row["orderId"] for row in trades][0] == first["orderId"]
+        assert trades[0]["orderId"] == first["orderId"]
         assert list(trades[0]) == [
             "symbol",
             "id",

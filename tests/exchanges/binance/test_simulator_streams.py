@@ -20,7 +20,7 @@ from tests.exchanges.binance.simulator_client import (
     venue,
 )
 
-TOP_KEYS = "e u s ps b B a A T E st".split()
+TOP_KEYS = ["e", "u", "s", "ps", "b", "B", "a", "A", "T", "E", "st"]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ async def test_ws_sends_bare_payloads_and_stream_wraps_them_under_the_subscribed
         first, second = await receive_many(combined, 2)
         assert [first["stream"], second["stream"]] == ["btcusdt@depth@100ms", "btcusdt@depth"]
         assert first["data"] == second["data"]
-        assert list(first["data"]) == "e E T s ps U u pu b a st".split()
+        assert list(first["data"]) == ["e", "E", "T", "s", "ps", "U", "u", "pu", "b", "a", "st"]
         assert first["data"]["b"] == [["61799.00", "1.000"], ["61800.00", "0.000"]]
         assert (first["data"]["U"], first["data"]["u"], first["data"]["pu"], first["data"]["a"]) == (
             1500,
@@ -214,7 +214,7 @@ async def test_mark_prices_come_every_second_and_every_third() -> None:
         for second in range(6):
             server.deliver(mark_tick(MARKET_MS + 1000 * second))
         marks = await receive_many(fast, 6)
-        assert list(marks[0]) == "e E s p ap P i r T st".split()
+        assert list(marks[0]) == ["e", "E", "s", "p", "ap", "P", "i", "r", "T", "st"]
         assert marks[0]["p"] == "61800.05000000"
         assert [mark["E"] for mark in await receive_many(slow, 2)] == [MARKET_MS, MARKET_MS + 3000]
         assert marks[0]["T"] % (8 * 3600 * 1000) == 0 < marks[0]["T"] - MARKET_MS <= 8 * 3600 * 1000

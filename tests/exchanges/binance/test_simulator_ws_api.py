@@ -1,0 +1,139 @@
+"""The WebSocket API of the Binance simulator: the calls by method name, signatures, sessions, limits."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import time
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from exchanges.binance.simulator import ApiKey
+from tests.exchanges.binance.simulator_client import Client, receive, venue
+
+PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+PEM = PRIVATE.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+ORDER = {
+    "symbol": "BTCUSDT",
+    "side": "BUY",
+    "type": "LIMIT",
+    "timeInForce": "GTC",
+    "quantity": "0.010",
+    "price": "61799.50",
+}
+
+
+def payload(parameters: dict[str, Any]) -> bytes:
+    return "&".join(f"{name}={parameters[name]}" for name in sorted(parameters)).encode()
+
+
+def signed(client: Client, parameters: dict[str, Any]) -> dict[str, Any]:
+    whole = {"apiKey": client.key.key, "timestamp": int(time.time() * 1000)} | parameters
+    signature = hmac.new(client.key.secret.encode(), payload(whole), hashlib.sha256).hexdigest()
+    return whole | {"signature": signature}
+
+
+async def ask(socket: Any, method: str, parameters: dict[str, Any], identity: Any = "i-1") -> Any:
+    await socket.send_json({"id": identity, "method": method, "params": parameters})
+    reply = await receive(socket)
+    assert reply["id"] == identity
+    return reply
+
+
+async def test_orders_are_placed_modified_queried_and_canceled_as_over_rest() -> None:
+    async with venue() as (server, client):
+        socket = await client.connect("/ws-fapi/v1")
+        reply = await ask(socket, "order.place", signed(client, ORDER | {"newClientOrderId": "ws-1"}))
+        assert (reply["status"], reply["result"]["status"]) == (200, "NEW")
+        assert [(limit["rateLimitType"], limit["count"]) for limit in reply["rateLimits"]][:2] == [
+            ("ORDERS", 1),
+            ("ORDERS", 1),
+        ]
+        by_id = {"symbol": "BTCUSDT", "orderId": reply["result"]["orderId"]}
+        changed = by_id | {"side": "BUY", "price": "61799.60", "quantity": "0.020"}
+        assert (await ask(socket, "v1/order.modify", signed(client, changed)))["result"]["origQty"] == "0.020"
+        status = await ask(socket, "order.status", signed(client, by_id))
+        assert {"avgPrice", "cumQuote", "time"} <= set(status["result"])
+        assert [limit["rateLimitType"] for limit in status["rateLimits"]] == ["REQUEST_WEIGHT"]
+        canceled = await ask(socket, "order.cancel", signed(client, by_id))
+        assert canceled["result"]["status"] == "CANCELED"
+        again = await ask(socket, "order.cancel", signed(client, by_id), identity=None)
+        assert (again["status"], again["error"]) == (400, {"code": -2011, "msg": "Unknown order sent."})
+        assert len(server.exchange.orders) == 1
+
+
+async def test_public_account_and_stream_methods_answer() -> None:
+    async with venue() as (server, client):
+        socket = await client.connect("/ws-fapi/v1?returnRateLimits=false")
+        reply = await ask(socket, "time", {})
+        assert "rateLimits" not in reply and reply["result"]["serverTime"] > 0
+        depth = await ask(socket, "depth", {"symbol": "BTCUSDT", "limit": 5})
+        assert depth["result"]["bids"][0] == ["61800.00", "2.000"]
+        assert (await ask(socket, "ticker.book", {"symbol": "BTCUSDT"}))["result"]["askPrice"] == "61800.10"
+        for method in ("account.balance", "v2/account.balance", "account.position", "account.status"):
+            assert (await ask(socket, method, signed(client, {})))["status"] == 200
+        key = await ask(socket, "userDataStream.start", {"apiKey": client.key.key})
+        assert key["result"]["listenKey"] in server.venue.listen_keys
+        assert (await ask(socket, "userDataStream.stop", {"apiKey": client.key.key}))["result"] == {}
+
+
+@pytest.mark.parametrize(
+    ("method", "change", "status", "code"),
+    [
+        ("order.place", {"signature": "0" * 64}, 400, -1022),
+        ("order.place", {"apiKey": "unknown"}, 401, -2015),
+        ("order.place", {"timestamp": 5}, 400, -1022),
+        ("order.fly", {}, 400, -1102),
+    ],
+)
+async def test_wrong_requests_get_their_error(method: str, change: dict[str, Any], status: int, code: int) -> None:
+    async with venue() as (server, client):
+        socket = await client.connect("/ws-fapi/v1")
+        reply = await ask(socket, method, signed(client, dict(ORDER)) | change)
+        assert (reply["status"], reply["error"]["code"]) == (status, code)
+        assert not server.exchange.orders
+
+
+async def test_nonsense_is_answered_and_the_socket_lives() -> None:
+    async with venue() as (_, client):
+        socket = await client.connect("/ws-fapi/v1")
+        for text in ("nonsense", "[]", '{"id":1,"method":"time","params":[]}'):
+            await socket.send_str(text)
+            assert (await receive(socket))["error"]["code"] == -1013
+        assert (await ask(socket, "time", {}))["status"] == 200
+
+
+async def test_a_session_logs_on_with_ed25519_and_then_needs_no_signature() -> None:
+    key = ApiKey("ed-key", account="demo", public_key_pem=PEM)
+    async with venue(api_keys=(key,)) as (server, client):
+        socket = await client.connect("/ws-fapi/v1")
+        stamp = {"timestamp": int(time.time() * 1000)}
+        assert (await ask(socket, "order.place", ORDER | stamp))["error"]["code"] == -2014
+        logon: dict[str, Any] = {"apiKey": "ed-key"} | stamp
+        wrong = logon | {"signature": base64.b64encode(bytes(64)).decode()}
+        assert (await ask(socket, "session.logon", wrong))["error"]["code"] == -1022
+        logon["signature"] = base64.b64encode(PRIVATE.sign(payload(logon))).decode()
+        reply = await ask(socket, "session.logon", logon)
+        assert reply["result"]["apiKey"] == "ed-key" and reply["result"]["authorizedSince"] is not None
+        assert (await ask(socket, "order.place", ORDER | stamp))["status"] == 200
+        assert (await ask(socket, "order.place", ORDER))["error"]["code"] == -1102  # the timestamp stays mandatory
+        assert (await ask(socket, "session.logout", {}))["result"]["apiKey"] is None
+        assert (await ask(socket, "order.place", ORDER | stamp))["error"]["code"] == -2014
+        assert len(server.exchange.orders) == 1
+
+
+async def test_a_session_refuses_an_hmac_key() -> None:
+    async with venue() as (_, client):
+        socket = await client.connect("/ws-fapi/v1")
+        assert (await ask(socket, "session.logon", signed(client, {})))["error"]["code"] == -4056
+
+
+async def test_the_handshake_costs_weight() -> None:
+    async with venue(weight_limit_1m=20) as (_, client):
+        socket = await client.connect("/ws-fapi/v1")
+        reply = await ask(socket, "time", {})
+        assert reply["rateLimits"][0]["count"] == 6
