@@ -114,12 +114,14 @@ class RecoveryBracket:
             if earlier:
                 loss_since_ns = min(loss_since_ns, earlier - LOSS_MARGIN_NS)
         await self._tell(self._record(RecoveryPhase.BEGIN, nonce, epoch))
+        # Nothing is told between BEGIN's publication and these copies: they are exactly what stands before it.
+        fills_before, closed_before = list(self._merger.recent_fills), list(self._store.closed_orders())
         if nonce:
             self._events.start_over()
         download = await self._download_until_complete()
         told, fills = self._apply(download)
         if nonce:
-            fills += self._tell_again(epoch, loss_since_ns)
+            fills += self._tell_again(epoch, loss_since_ns, fills_before, closed_before)
         end = self._record(RecoveryPhase.END, nonce, epoch)
         end.open_orders, end.fills = told, fills
         end.watermark = self._ring_sequence() + 1
@@ -210,14 +212,18 @@ class RecoveryBracket:
     def _apply(self, download: Download) -> tuple[int, int]:
         """Merge and tell; (orders told, fills that were news). Never waits: no live fact comes in between."""
         told: dict[int, Order] = {}
+        adopted: set[int] = set()
         for fact in (*download.open_orders, *download.ended, *download.strangers):
+            if self._store.get(fact.client_order_id) is None:
+                adopted.add(fact.client_order_id)  # merging tells its STATUS
             self._merger.on_fact(fact)
             order = self._store.get(fact.client_order_id)
             if order is not None:
                 told[order.client_order_id] = order
         fills = sum(self.merge_trades(instrument_id, trades) for instrument_id, trades in download.trades.items())
         for order in told.values():
-            self._merger.tell_status(order, Reason.NONE)
+            if order.client_order_id not in adopted or order.closed:
+                self._merger.tell_status(order, Reason.NONE)
         for order in self._store.open_orders():
             if order.client_order_id not in told and not order.external:
                 if order.accepted:
@@ -260,14 +266,14 @@ class RecoveryBracket:
         return fresh
 
     # --- step 5 -----------------------------------------------------------------------------------------------------
-    def _tell_again(self, epoch: int, since_ns: int) -> int:
-        """Fills and ends of the trader's own epoch that were told since then; how many fills."""
+    def _tell_again(self, epoch: int, since_ns: int, fills: list[OrderEvent], closed: list[Order]) -> int:
+        """Those of the trader's own epoch that were told since then; how many fills."""
         repeated = 0
-        for event in list(self._merger.recent_fills):
+        for event in fills:
             if event.publish_time_ns >= since_ns and event.client_order_id >> 32 & 0xFFFF == epoch & 0xFFFF:
                 self._events.republish(event)
                 repeated += 1
-        for order in list(self._store.closed_orders()):
+        for order in closed:
             if order.closed_time_ns >= since_ns and order.client_order_id >> 32 & 0xFFFF == epoch & 0xFFFF:
                 self._merger.tell_status(order, Reason.NONE)
         return repeated
