@@ -36,6 +36,7 @@ from shm.segment import Segment
 __all__ = ["DemoOptions", "run"]
 
 INSTANCE_PREFIX = "demo-"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TURN_S = 0.02
 REFRESH_S = 0.25
 CANCEL_TIMEOUT_S = 10.0
@@ -204,8 +205,8 @@ def _sees_marks(view: VenueView, truth: VenueTruth) -> bool:
 
 
 class _Stops:
-    """SIGINT and SIGTERM while the demo runs: the first Ctrl-C ends the trading early and the books are still compared;
-    a second one, or SIGTERM, ends everything at the next turn."""
+    """Signals while the demo runs: the first Ctrl-C ends the trading early and the books are still compared; a second
+    one, SIGTERM, or a terminal that went away end everything at the next turn."""
 
     def __init__(self) -> None:
         self.early = False
@@ -213,7 +214,7 @@ class _Stops:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -226,7 +227,7 @@ class _Stops:
             raise Failure("interrupted; everything was torn down", ExitCode.INTERRUPTED)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        self._now = self._now or self.early or number == signal.SIGTERM
+        self._now = self._now or self.early or number != signal.SIGINT
         self.early = True
 
 

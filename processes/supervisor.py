@@ -35,6 +35,8 @@ from shm.records import ProcessRow
 from shm.table import TableReader
 
 NAME: Final = "supervisor"
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends the set in order; SIGHUP is a terminal that went away."""
 LOG_HEAD: Final = re.compile(r"^(\S+ +(debug|info|warning|error|critical) +\S+ +|corelane: )")
 """What stands before the sentence in a line that a child wrote for people."""
 START_TIMEOUT_S: Final = 30.0
@@ -300,8 +302,7 @@ def _sweep(run_dir: Path, names: Iterable[str]) -> None:
 @contextlib.contextmanager
 def _signals_wait() -> Iterator[None]:
     """A second Ctrl-C must not interrupt the tearing down: it is bounded anyway."""
-    signals = {signal.SIGINT, signal.SIGTERM}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
@@ -323,7 +324,7 @@ def up(config: Config) -> int:
         wanted_end.append("corelane down")
         return {"stopping": True}
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, on_signal)
     with Supervisor(config, logger) as supervisor:
         control = ControlServer(config.instance.run_dir, NAME, logger, placement.housekeeping_cores(config))
