@@ -216,7 +216,7 @@ def percentiles(words):
         if total == 0:
             result[label] = 0
             continue
-        index = int(np.searchsorted(cumulative, max(1, np.ceil(share * total))))
+        index = int(np.searchsorted(cumulative, max(1, np.ceil(share * total - 1e-9))))
         result[label] = int(min(max(middles[index], int(words[2])), int(words[3])))
     result["max"] = int(words[3])
     return result
@@ -230,4 +230,14 @@ def merge(blocks):
     result = np.sum(blocks, axis=0, dtype=np.uint64)
     result[2] = min(int(words[2]) for words in blocks)
     result[3] = max(int(words[3]) for words in blocks)
+    return result
+
+
+def difference(newer, older):
+    """Words of what was recorded between two snapshots of one histogram: an interval. Its extremes are to the bucket."""
+    result = newer - older
+    filled = np.flatnonzero(result[4:])
+    middles = bucket_middles()
+    result[2] = max(int(newer[2]), int(middles[filled[0]])) if len(filled) else 0
+    result[3] = min(int(newer[3]), int(middles[filled[-1]])) if len(filled) else 0
     return result

@@ -15,8 +15,8 @@ its first arm() is this same exchange. Sleeps are bounded besides, so even a los
 never progress.
 
 The FIFO belongs to the reader: made by it in the instance's run directory as `bells/<id>.bell`, opened read-write so
-that it never sees end-of-file when writers come and go. It serves a plain loop (`wait`) and an event loop (`fileno` with
-add_reader, `arm` before sleeping, `clear` when it rang).
+that it never sees end-of-file when writers come and go. It serves a plain loop (`wait`) and an event loop (`fileno`
+with add_reader, `arm` before sleeping, `clear` when it rang).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _Armable(Protocol):
 
 class Doorbell:
     def __init__(self, folder: str | Path, bell_id: int, rings: Sequence[_Armable] = ()) -> None:
-        """The bell of one process; `bell_id` 0..63 is its own (Instance.process_row gives one). `rings`: its readers."""
+        """The bell of one process; `bell_id` 0..63 is its own (Instance.process_row gives one); `rings` its readers."""
         if not 0 <= bell_id < DOORBELLS:
             raise ValueError(f"doorbell id {bell_id} is not within 0..{DOORBELLS - 1}")
         self.path = Path(folder) / f"{bell_id}.bell"

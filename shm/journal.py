@@ -1,7 +1,7 @@
 """The order journal: every request and event of a trading engine, in files that survive a killed process.
 
-A journal is a series of files `<path>.000001`, `<path>.000002`, …, each a file-backed ring that is never lapped: when it
-is full the next one begins. So the crash rules are those of ring.pyx: a record is there whole or not at all, and a
+A journal is a series of files `<path>.000001`, `<path>.000002`, …, each a file-backed ring that is never lapped: when
+it is full the next one begins. So the crash rules are those of ring.pyx: a record is there whole or not at all, and a
 restarted writer goes on behind the last whole one.
 
 What it promises: kill -9 loses nothing that append() returned for, because the pages belong to the kernel. A power cut
@@ -186,7 +186,7 @@ class JournalWriter:
 
 
 def read_journal(path: Path) -> Iterator[Any]:
-    """Every whole record of the series at `path`, oldest first, each a new object with `.sequence` = place in the series.
+    """Every whole record of the series at `path`, oldest first, each a new object; `.sequence` = place in the series.
 
     A slot that a power cut left in part is skipped and logged. May be read while a writer appends.
     Raises JournalError where a file is not a journal of this build.
@@ -222,7 +222,9 @@ def _whole_records(segment: Segment) -> Iterator[Any]:
             hole = hole or slot
             continue
         if hole:
-            _LOG.warning("journal %s: records %d to %d are damaged and skipped", segment.name, base + hole, base + slot - 1)
+            _LOG.warning(
+                "journal %s: records %d to %d are damaged and skipped", segment.name, base + hole, base + slot - 1
+            )
             hole = 0
         copy = record.copy()
         copy.sequence = base + slot

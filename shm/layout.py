@@ -334,17 +334,17 @@ def instrument_id(venue: int, row: int) -> int:
 #
 #   byte 0      one page, the same for every segment; payload begins at HEADER_SIZE
 #   +--------+--------+--------+--------+--------+--------+--------+--------+
-#   | magic                             | version         | kind            |  0   written by `shm create`, then constant
+#   | magic                             | version         | kind            |  0   written by `shm create`, constant
 #   | layout_hash                       | capacity (slots, rows, words)     | 16
 #   | stride (bytes a slot)             | total_size (bytes of the segment) | 32
-#   | writer_pid      | writer_epoch    | created_time_ns                   | 48   written by the writer when it attaches
+#   | writer_pid      | writer_epoch    | created_time_ns                   | 48   the writer, when it attaches
 #   +--------+--------+--------+--------+--------+--------+--------+--------+
 #   | cursor: last published sequence / number of row writes                | 64   writer's own cache line
 #   +-----------------------------------------------------------------------+
 #   | tail: last sequence the consumer took       | consumer_pid            | 128  consumer's own cache line (lossless)
 #   |   (instruments table: hash of the id table it was made for; journal file: see JOURNAL_STRIDE)
 #   +-----------------------------------------------------------------------+
-#   | armed: one bit per doorbell that wants a ring                         | 192  written by sleepers, read by the writer
+#   | armed: one bit per doorbell that wants a ring                         | 192  by sleepers; read by the writer
 #   +-----------------------------------------------------------------------+
 #   | name[64]                                                              | 256  the segment's own name, for `shm ls`
 #   +-----------------------------------------------------------------------+
@@ -369,7 +369,7 @@ SEGMENT_HEADER: Final = np.dtype(
 # table.pyx write first as busy and last as valid. The record follows at SLOT_HEADER_SIZE.
 SLOT_HEADER_SIZE: Final = 8
 BUSY_BIT: Final = 1 << 63
-"""Set in a slot's sequence while its record is being written; a killed writer leaves it set, so it is never readable."""
+"""Set in a slot's sequence while its record is being written; a killed writer leaves it set: it is never readable."""
 
 # --- records --------------------------------------------------------------------------------------------------------
 #
@@ -408,7 +408,7 @@ QUOTE: Final = _record([
 TRADE: Final = _record([
     *_MARKET_HEAD,
     ("trade_id", "<u8"),                                    # 40 first id where the venue merged several
-    ("price", "<f8"), ("quantity", "<f8"),                  # 48, 56 quantity in contracts or base units as the venue counts
+    ("price", "<f8"), ("quantity", "<f8"),                  # 48, 56 quantity as the venue counts: contracts, base
     ("aggressor_side", "u1"), ("aggregated", "u1"), ("pad0", "<u2"), ("trade_count", "<u4"),  # 64-72
 ])  # fmt: skip
 """A public trade. `aggregated` 1: the venue merged `trade_count` fills of one aggressor and price."""
@@ -442,7 +442,7 @@ ORDER_REQUEST: Final = _record([
     ("request_type", "u1"), ("side", "u1"), ("order_type", "u1"), ("time_in_force", "u1"),  # 24
     ("exec_flags", "u1"), ("account", "u1"), ("pad0", "<u2"),                               # 28
     ("price", "<i8"), ("quantity", "<i8"),                  # 32 mantissas; REPLACE: new *total* quantity (FIX OrderQty)
-    ("request_id", "<u8"),                                  # 48 rises by one per request of an epoch; RECOVER: the nonce
+    ("request_id", "<u8"),                                  # 48 rises by one in an epoch; RECOVER: the nonce
     ("deadline_ns", "<i8"),                                 # 56 monotonic; not sent after it. 0 only for cancels
     ("expire_time_ns", "<i8"),                              # 64 venue UTC, for GTD
     ("cause_sequence", "<u8"), ("cause_receive_time_ns", "<i8"),  # 72 the market record that led to this request
@@ -457,7 +457,7 @@ ORDER_EVENT: Final = _record([
     ("client_order_id", "<u8"),                             # 16 synthetic where the order is not ours
     ("event_type", "u1"), ("order_state", "u1"), ("side", "u1"), ("order_type", "u1"),      # 24 state: the venue's view
     ("time_in_force", "u1"), ("exec_flags", "u1"), ("liquidity", "u1"), ("parts", "u1"),    # 28
-    ("request_type", "u1"), ("account", "u1"), ("reason", "<u2"), ("error_code", "<i4"),    # 32 request it answers; venue's code
+    ("request_type", "u1"), ("account", "u1"), ("reason", "<u2"), ("error_code", "<i4"),    # 32 it answers; venue's
     ("price", "<i8"), ("quantity", "<i8"), ("cumulative_quantity", "<i8"),                  # 40 of the order
     ("last_price", "<i8"), ("last_quantity", "<i8"),        # 64 of the fill
     ("fee", "<i8"), ("fee_currency", "S8"),                 # 80 mantissa in MONEY_SCALE, positive = paid
@@ -500,9 +500,9 @@ INSTRUMENT_ROW: Final = _record([
     ("minimum_quantity", "<i8"), ("maximum_quantity", "<i8"),
     ("minimum_price", "<i8"), ("maximum_price", "<i8"),
     ("minimum_notional", "<i8"),                            # MONEY_SCALE, quote currency (inverse: contracts value)
-    ("contract_size", "<i8"),                               # MONEY_SCALE, 1.0 for linear contracts counted in base units
+    ("contract_size", "<i8"),                               # MONEY_SCALE, 1.0 where contracts are base units
     ("price_band_up", "<f8"), ("price_band_down", "<f8"),   # multipliers of the mark price; 0 = none
-    ("tick_step_prices", "<i8", (4,)), ("tick_step_sizes", "<i8", (4,)),  # above price[i] the tick is size[i]; 0 = unused
+    ("tick_step_prices", "<i8", (4,)), ("tick_step_sizes", "<i8", (4,)),  # above price[i]: size[i]; 0 = unused
     ("receive_time_ns", "<i8"),
     ("symbol", f"S{SYMBOL_SIZE}"), ("base_currency", "S8"), ("quote_currency", "S8"), ("settle_currency", "S8"),
 ])  # fmt: skip
@@ -664,7 +664,9 @@ def epoch_of(order_id: int) -> int:
 def _layout_hash() -> int:
     """64 bits over every dtype and code, so that two builds that disagree refuse each other at attach."""
     digest = hashlib.sha256()
-    digest.update(repr((LAYOUT_VERSION, HEADER_SIZE, SLOT_HEADER_SIZE, WORD_COUNT, COUNTERS_STRIDE, JOURNAL_STRIDE)).encode())
+    digest.update(
+        repr((LAYOUT_VERSION, HEADER_SIZE, SLOT_HEADER_SIZE, WORD_COUNT, COUNTERS_STRIDE, JOURNAL_STRIDE)).encode()
+    )
     digest.update(repr(SEGMENT_HEADER.fields).encode())
     for kind, dtype in RECORD_DTYPES.items():
         digest.update(f"{int(kind)}:{dtype.descr}".encode())

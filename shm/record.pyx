@@ -9,6 +9,7 @@ such an object (poll) or out of it (publish); the object's bytes are its own and
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -110,7 +111,10 @@ cdef inline uint8_t* _at(object instance, Py_ssize_t offset) except NULL:
 
 
 cdef class _Field:
-    """Descriptor of one field: one subclass per machine type, so that an access is one C load or store."""
+    """Descriptor of one field: one subclass per machine type, so that an access is one C load or store.
+
+    Integer fields take integers only (PyNumber_Index): a float price would otherwise lose its decimals in silence.
+    """
 
     cdef Py_ssize_t offset
 
@@ -122,48 +126,54 @@ cdef class _U8(_Field):
     def __get__(self, instance, owner):
         return self if instance is None else _at(instance, self.offset)[0]
 
-    def __set__(self, instance, uint8_t value):
-        _at(instance, self.offset)[0] = value
+    def __set__(self, instance, value):
+        cdef uint8_t number = PyNumber_Index(value)
+        _at(instance, self.offset)[0] = number
 
 
 cdef class _U16(_Field):
     def __get__(self, instance, owner):
         return self if instance is None else (<uint16_t*> _at(instance, self.offset))[0]
 
-    def __set__(self, instance, uint16_t value):
-        (<uint16_t*> _at(instance, self.offset))[0] = value
+    def __set__(self, instance, value):
+        cdef uint16_t number = PyNumber_Index(value)
+        (<uint16_t*> _at(instance, self.offset))[0] = number
 
 
 cdef class _U32(_Field):
     def __get__(self, instance, owner):
         return self if instance is None else (<uint32_t*> _at(instance, self.offset))[0]
 
-    def __set__(self, instance, uint32_t value):
-        (<uint32_t*> _at(instance, self.offset))[0] = value
+    def __set__(self, instance, value):
+        cdef uint32_t number = PyNumber_Index(value)
+        (<uint32_t*> _at(instance, self.offset))[0] = number
 
 
 cdef class _U64(_Field):
     def __get__(self, instance, owner):
         return self if instance is None else (<uint64_t*> _at(instance, self.offset))[0]
 
-    def __set__(self, instance, uint64_t value):
-        (<uint64_t*> _at(instance, self.offset))[0] = value
+    def __set__(self, instance, value):
+        cdef uint64_t number = PyNumber_Index(value)
+        (<uint64_t*> _at(instance, self.offset))[0] = number
 
 
 cdef class _I32(_Field):
     def __get__(self, instance, owner):
         return self if instance is None else (<int32_t*> _at(instance, self.offset))[0]
 
-    def __set__(self, instance, int32_t value):
-        (<int32_t*> _at(instance, self.offset))[0] = value
+    def __set__(self, instance, value):
+        cdef int32_t number = PyNumber_Index(value)
+        (<int32_t*> _at(instance, self.offset))[0] = number
 
 
 cdef class _I64(_Field):
     def __get__(self, instance, owner):
         return self if instance is None else (<int64_t*> _at(instance, self.offset))[0]
 
-    def __set__(self, instance, int64_t value):
-        (<int64_t*> _at(instance, self.offset))[0] = value
+    def __set__(self, instance, value):
+        cdef int64_t number = PyNumber_Index(value)
+        (<int64_t*> _at(instance, self.offset))[0] = number
 
 
 cdef class _F64(_Field):

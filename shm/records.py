@@ -1,7 +1,7 @@
 """The record classes: one per dtype of `layout.py`, with an attribute per field.
 
-`OrderRequest().price = 1` writes the eight bytes where `layout.ORDER_REQUEST` says. Names for type checkers stand in the
-generated `records.pyi`, C structs of the same bytes in the generated `records.pxd`.
+`OrderRequest().price = 1` writes the eight bytes where `layout.ORDER_REQUEST` says. Names for type checkers stand in
+the generated `records.pyi`, C structs of the same bytes in the generated `records.pxd`.
 """
 
 from __future__ import annotations

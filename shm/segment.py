@@ -146,7 +146,7 @@ class Segment:
             segment.close()
             raise SegmentError(
                 f"segment {name} exists as {found[0].name} of {found[1]:,} × {found[2]} bytes, the configuration asks "
-                f"for {kind.name} of {capacity:,} × {stride}; stop the processes and run `corelane shm rm`, then `create`"
+                f"for {kind.name} of {capacity:,} × {stride}; stop all processes, run `corelane shm rm`, then `create`"
             )
         return segment
 

@@ -1,7 +1,7 @@
-"""Names of the moments in the protocols at which a process may be stopped or killed: one per window of the crash rules.
+"""Names of the moments in the protocols at which a process may be stopped or killed: one per window.
 
-A writer or reader with a `stall_hook` calls it at each of these points; without one (always, outside of tests) the hooks
-cost one never-taken branch per record. Who uses it: the crash and stress tests, which kill -9 in every window.
+A writer or reader with a `stall_hook` calls it at each of these points; without one (always, outside of tests) the
+hooks cost one never-taken branch per record. Who uses it: the crash and stress tests, which kill -9 in every window.
 """
 
 from __future__ import annotations
