@@ -22,10 +22,11 @@ from typing import Any, Final, Protocol, Self
 
 import uvloop
 
-from processes import log, placement
+from processes import placement
 from processes.config import Config
 from processes.control import ControlError, ControlServer, Handler
 from processes.exit_codes import ExitCode, Failure, explain
+from processes.log import LogManager
 from processes.sd_notify import Notifier
 from shm import wait
 from shm.clock import monotonic_ns, realtime_offset_ns
@@ -86,6 +87,7 @@ class AppService:
         self.stop_requested = False
         self.stopping = asyncio.Event()
         self._log_to_stderr = log_to_stderr
+        self._log_manager: LogManager | None = None
         self._opened = False
         self._counters: Counters | None = None
         self._lock: ProcessLock | None = None
@@ -136,10 +138,7 @@ class AppService:
             return
         self._lock = ProcessLock(self.instance.lock_folder, self.process)
         self._opened = True
-        try:
-            self.log = log.open_log(self.process, self.config.log, stderr=self._log_to_stderr)
-        except OSError as error:
-            raise Failure(f"log.directory: {self.config.log.directory}: {error.strerror}", ExitCode.CONFIG) from None
+        self._log_manager = LogManager(self.process, self.config.log, stderr=self._log_to_stderr)
         placement.name_thread(self.process)
         for sentence in placement.place(self.config, self.process):
             self.log.warning(sentence)
@@ -171,7 +170,8 @@ class AppService:
             self._doorbell.close()
         self.instance.close()
         self._notifier.close()
-        log.close_log(self.log)
+        if self._log_manager is not None:
+            self._log_manager.close()
         if self._lock is not None:
             self._lock.release()
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from processes import placement
-from processes.config import Config, config_path, load_config
+from processes.config import Config, ProcessConfigManager
 from processes.exit_codes import ExitCode, Failure, explain
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ VenueArgument = Annotated[str, typer.Argument(help="Venue as in the config, like
 
 
 def _load(file: Path | None) -> Config:
-    return load_config(config_path(file))
+    return ProcessConfigManager(file).load()
 
 
 # --- processes ------------------------------------------------------------------------------------------------------
@@ -55,17 +55,11 @@ def _run_process(role: str, file: Path | None, venue: str | None = None) -> None
     """One process of the set, in this very process, until SIGTERM."""
     if not placement.die_with_parent():
         raise Failure("the supervisor that started this process is gone", ExitCode.PROCESS_FAILED)
-    config = _load(file)
-    if venue is not None:
-        known = config.simulators if role == "simulator" else config.venues
-        if venue not in known:
-            raise Failure(
-                f"no {role} for {venue!r} in {config.path}; expected one of {', '.join(known)}", ExitCode.CONFIG
-            )
+    process, config = ProcessConfigManager(file).load_for(role, venue)
 
     from processes.app_service import AppService
 
-    service = AppService(role if venue is None else f"{role}.{venue}", config)
+    service = AppService(process, config)
     raise typer.Exit(service.live(lambda: _main_of(role, service, venue)))
 
 

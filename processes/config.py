@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from processes.config_reading import FromEnvironment, check_tree, substitute
+from processes.config_reading import FromEnvironment, check_tree, substitute, suggestion
 from processes.config_rules import broken_rules
 from processes.config_schema import (
     Config,
@@ -34,6 +34,7 @@ __all__ = [
     "CoreConfig",
     "InstanceConfig",
     "LogConfig",
+    "ProcessConfigManager",
     "RiskConfig",
     "SimulatorConfig",
     "StrategyConfig",
@@ -65,6 +66,29 @@ class ConfigError(Exception):
 def config_path(given: str | os.PathLike[str] | None) -> Path:
     """The file to read: the one given, else $CORELANE_CONFIG, else corelane.toml here."""
     return Path(given or os.environ.get("CORELANE_CONFIG") or "corelane.toml")
+
+
+class ProcessConfigManager:
+    """Finds and reads the one file that every process of an instance shares."""
+
+    def __init__(self, given: str | os.PathLike[str] | None = None) -> None:
+        """`given`: the file the command line named, if it named one."""
+        self.path = config_path(given)
+
+    def load(self) -> Config:
+        """The whole tree. Raises ConfigError with all mistakes."""
+        return load_config(self.path)
+
+    def load_for(self, role: str, venue: str | None) -> tuple[str, Config]:
+        """The name of the process that has this role (at this venue), and the tree. Raises ConfigError also where the
+        file does not ask for such a process."""
+        config = self.load()
+        process = role if venue is None else f"{role}.{venue}"
+        if process not in config.processes():
+            raise ConfigError(
+                [f"no process {process} in this file{suggestion(process, config.processes())}"], config.path
+            )
+        return process, config
 
 
 def load_config(path: str | os.PathLike[str]) -> Config:

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Self
 
-from processes import demo_report, demo_venue, log
+from processes import demo_report, demo_venue
 from processes.config import Config, load_config
 from processes.control import ControlError, ask
 from processes.demo_books import OwnBooks
@@ -28,6 +28,7 @@ from processes.demo_report import DemoReport, VenueReport, VenueTruth
 from processes.demo_screen import Screen, is_terminal
 from processes.demo_view import SetView, VenueView
 from processes.exit_codes import ExitCode, Failure
+from processes.log import LogManager
 from processes.supervisor import Supervisor
 from shm.journal import read_journal
 from shm.layout import MONEY_SCALE
@@ -73,9 +74,9 @@ def run(options: DemoOptions) -> int:
 
 def _trade(config: Config, options: DemoOptions, report: DemoReport, stops: _Stops) -> None:
     """Start, trade, end in order, fill the report; the set is gone when this returns or raises."""
-    logger = log.open_log("demo", config.log, stderr=False)
+    log = LogManager("demo", config.log, stderr=False)
     try:
-        with Supervisor(config, logger, errors_to_files=True) as supervisor:
+        with Supervisor(config, log.logger, errors_to_files=True) as supervisor:
             view = SetView(config, supervisor.instance)
             with Screen(view, options.seconds, live=options.screen and is_terminal()) as screen:
                 session = _Session(config, supervisor, view, screen, stops)
@@ -83,7 +84,7 @@ def _trade(config: Config, options: DemoOptions, report: DemoReport, stops: _Sto
                 session.trade(options.seconds)
                 session.end(report)
     finally:
-        log.close_log(logger)
+        log.close()
 
 
 class _Session:

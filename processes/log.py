@@ -1,7 +1,8 @@
 """Logs of a process: JSON lines into its own file, short lines for people on stderr.
 
 The rule: standard `logging`, set up once per process, and no log call on a hot path. One file has one writer, so its
-rotation needs no lock. Called by `app_service.py`.
+rotation needs no lock. Opened by app_service.py,
+supervisor.py and demo.py.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from processes.config import LogConfig
+from processes.exit_codes import ExitCode, Failure
 
 FILE_BYTES = 32 * 1024 * 1024
 FILES_KEPT = 5
@@ -61,28 +63,36 @@ class _PrivateRotatingFile(RotatingFileHandler):
         )
 
 
-def open_log(process: str, config: LogConfig, *, stderr: bool = True) -> logging.Logger:
-    """The process's logger, with its handlers. Raises OSError where the directory cannot be written."""
-    directory = Path(config.directory)
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    logger = logging.getLogger(f"corelane.{process}")
-    close_log(logger)
-    logger.propagate = False
-    logger.setLevel(config.level.upper())
-    to_file = _PrivateRotatingFile(
-        directory / f"{process}.log", maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8"
-    )
-    to_file.setFormatter(JsonLines(process))
-    logger.addHandler(to_file)
-    if stderr:
-        to_people = logging.StreamHandler(sys.stderr)
-        to_people.setFormatter(HumanLines(process))
-        logger.addHandler(to_people)
-    return logger
+class LogManager:
+    """The log of one process, from its first to its last line. `logger` is the root of the process's loggers."""
 
+    def __init__(self, process: str, config: LogConfig, *, stderr: bool = True) -> None:
+        """Opens the file. Raises Failure where the directory cannot be written."""
+        self.logger = logging.getLogger(f"corelane.{process}")
+        self.close()
+        self.logger.propagate = False
+        self.set_level(config.level)
+        try:
+            directory = Path(config.directory)
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            to_file = _PrivateRotatingFile(
+                directory / f"{process}.log", maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8"
+            )
+        except OSError as error:
+            raise Failure(f"log.directory: {config.directory}: {error.strerror}", ExitCode.CONFIG) from None
+        to_file.setFormatter(JsonLines(process))
+        self.logger.addHandler(to_file)
+        if stderr:
+            to_people = logging.StreamHandler(sys.stderr)
+            to_people.setFormatter(HumanLines(process))
+            self.logger.addHandler(to_people)
 
-def close_log(logger: logging.Logger) -> None:
-    """Flush and let go of the handlers; the logger may be opened again."""
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
+    def set_level(self, level: str) -> None:
+        """`level` in the config's words: debug, info, warning, error."""
+        self.logger.setLevel(level.upper())
+
+    def close(self) -> None:
+        """Flush and let go of the handlers. Idempotent; the logger itself stays and says nothing any more."""
+        for handler in list(self.logger.handlers):
+            self.logger.removeHandler(handler)
+            handler.close()

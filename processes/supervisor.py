@@ -23,11 +23,12 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any, Final, Self
 
-from processes import log, placement, shm_admin
+from processes import placement, shm_admin
 from processes.app_service import RESTARTS_VARIABLE
 from processes.config import Config
 from processes.control import ControlError, ControlServer, ask
 from processes.exit_codes import NO_RESTART, ExitCode, Failure
+from processes.log import LogManager
 from processes.secrets import ENVIRONMENT_PATTERN
 from shm.layout import ProcessState
 from shm.lock import AlreadyRunning, ProcessLock
@@ -311,10 +312,8 @@ def _signals_wait() -> Iterator[None]:
 
 def up(config: Config) -> int:
     """Keep the set of `config` up until SIGTERM, Ctrl-C or `down`; the exit code."""
-    try:
-        logger = log.open_log(NAME, config.log)
-    except OSError as error:
-        raise Failure(f"log.directory: {config.log.directory}: {error.strerror}", ExitCode.CONFIG) from None
+    log = LogManager(NAME, config.log)
+    logger = log.logger
     wanted_end: list[str] = []
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
@@ -347,6 +346,7 @@ def up(config: Config) -> int:
             logger.info("ending: %s", wanted_end[0])
         finally:
             control.close()
+    log.close()
     return ExitCode.OK
 
 

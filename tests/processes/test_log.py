@@ -6,19 +6,23 @@ import json
 import stat
 from pathlib import Path
 
+import pytest
+
 from processes.config import LogConfig
-from processes.log import close_log, open_log
+from processes.exit_codes import Failure
+from processes.log import LogManager
 
 
 def test_each_line_of_the_file_is_an_object_and_stderr_is_for_people(directory, capsys):
-    logger = open_log("trader", LogConfig(level="info", directory=str(directory)))
+    log = LogManager("trader", LogConfig(level="info", directory=str(directory)))
+    logger = log.logger
     logger.info("started %s", "now")
     logger.debug("not wanted")
     try:
         1 / 0  # noqa: B018
     except ZeroDivisionError:
         logger.exception("broke")
-    close_log(logger)
+    log.close()
     path = Path(directory / "trader.log")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["message"] for line in lines] == ["started now", "broke"]
@@ -33,7 +37,13 @@ def test_each_line_of_the_file_is_an_object_and_stderr_is_for_people(directory, 
 
 def test_opening_again_does_not_write_twice(directory):
     for _ in range(3):
-        logger = open_log("trader", LogConfig(directory=str(directory)), stderr=False)
-    logger.warning("once")
-    close_log(logger)
+        log = LogManager("trader", LogConfig(directory=str(directory)), stderr=False)
+    log.logger.warning("once")
+    log.close()
     assert len((directory / "trader.log").read_text().splitlines()) == 1
+
+
+def test_a_directory_that_cannot_be_written_is_one_sentence(directory):
+    (directory / "file").write_text("")
+    with pytest.raises(Failure, match=r"log\.directory: .*file: File exists"):
+        LogManager("trader", LogConfig(directory=str(directory / "file")))

@@ -1,0 +1,173 @@
+"""The command line: help that is enough, one sentence for each mistake, exit codes that tell the truth."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from processes import cli, shm_admin
+from processes.config import load_config
+from processes.exit_codes import ExitCode
+from shm.segment import Segment
+
+ROOT = Path(__file__).parent.parent.parent
+RUNNER = CliRunner()
+
+
+def corelane(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The real command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "processes.cli", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=environment.get("HOME", str(ROOT)),
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["demo"], ["up"], ["down"], ["market-server"],
+     ["trading-engine"], ["position-server"], ["trader"], ["simulator"],
+     ["ctl"], ["shm", "create"], ["shm", "ls"], ["shm", "rm"], ["config", "check"], ["config", "show"],
+     ["config", "example"], ["kill-switch", "on"], ["kill-switch", "off"], ["kill-switch", "status"]],
+)  # fmt: skip
+def test_every_command_has_help(words):
+    result = RUNNER.invoke(cli.app, [*words, "--help"])
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+    assert len(result.output.splitlines()) > 4
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["config", "check", "-c", "nowhere.toml"], ExitCode.CONFIG, "nowhere.toml: cannot be read"),
+        (["trader", "-c", "nowhere.toml"], ExitCode.CONFIG, "nowhere.toml: cannot be read"),
+        (["demo", "--recording", "missing.gz"], ExitCode.CONFIG, "missing.gz is not a file"),
+        (["demo", "--symbols", "DOGEUSDT"], ExitCode.CONFIG, "'DOGEUSDT', expected some of BTCUSDT"),
+        (["demo", "--report", "/nowhere/at/all.json"], ExitCode.CONFIG, "/nowhere/at does not exist"),
+    ],
+)
+def test_a_mistake_is_one_sentence_without_a_traceback(words, code, sentence):
+    result = corelane(*words)
+    assert result.returncode == code
+    assert result.stderr.startswith("corelane: ")
+    assert sentence in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_bad_config_lists_all_its_mistakes(write_config):
+    path = write_config('[trader]\nheartbeat_timeout_ms = 1\n[log]\nlevel = "x"\n')
+    result = corelane("config", "check", "-c", str(path))
+    assert result.returncode == ExitCode.CONFIG
+    assert "2 mistakes" in result.stderr
+    assert "trader.heartbeat_timeout_ms: found 1, expected a whole number from 300 to 60000" in result.stderr
+
+
+def test_the_file_may_come_from_the_environment(write_config):
+    path = write_config()
+    result = corelane("config", "check", CORELANE_CONFIG=str(path))
+    assert result.returncode == 0, result.stderr
+    assert f"{path}: good; 5 processes, 0 strategies" in result.stdout
+
+
+def test_show_prints_the_whole_tree_as_json(write_config):
+    result = RUNNER.invoke(cli.app, ["config", "show", "-c", str(write_config())])
+    assert json.loads(result.output)["trader"]["heartbeat_timeout_ms"] == 2000
+
+
+def test_the_example_is_a_good_config_and_the_one_in_the_root(directory):
+    result = RUNNER.invoke(cli.app, ["config", "example"])
+    path = directory / "corelane.toml"
+    path.write_text(result.output)
+    assert load_config(path).strategies[0].name == "mm-btcusdt"
+    assert (ROOT / "corelane.example.toml").read_text() == result.output
+
+
+def test_the_example_shows_every_key():
+    import msgspec
+
+    from processes import config_schema
+
+    text = (ROOT / "corelane.example.toml").read_text()
+    structs = [one for one in vars(config_schema).values() if isinstance(one, type) and issubclass(one, msgspec.Struct)]
+    keys = {field.encode_name for struct in structs for field in msgspec.structs.fields(struct)} - {"path"}
+    missing = sorted(key for key in keys if key not in text)
+    assert not missing
+
+
+def test_segments_are_made_listed_and_removed(config):
+    assert RUNNER.invoke(cli.app, ["shm", "create", "-c", config.path]).exit_code == 0
+    listed = RUNNER.invoke(cli.app, ["shm", "ls", "-c", config.path]).output
+    assert "binance.requests" in listed
+    assert "lossless ring" in listed
+    assert "segments removed" in RUNNER.invoke(cli.app, ["shm", "rm", "-c", config.path]).output
+    assert not Segment.names(shm_admin.instance_of(config).segment_name(""))
+
+
+def test_the_kill_switch_says_what_it_did(config):
+    shm_admin.create(config)
+    result = RUNNER.invoke(cli.app, ["kill-switch", "on", "-c", config.path])
+    assert result.exit_code == 0
+    assert "kill switch ON (generation 1)\n  no engine runs" in result.output
+    assert RUNNER.invoke(cli.app, ["kill-switch", "status", "-c", config.path]).exit_code == ExitCode.DIFFERENCE
+    assert RUNNER.invoke(cli.app, ["kill-switch", "off", "-c", config.path]).exit_code == 0
+    assert RUNNER.invoke(cli.app, ["kill-switch", "status", "-c", config.path]).exit_code == 0
+
+
+def test_an_engine_that_does_not_confirm_is_named(config):
+    from shm.layout import ProcessState
+    from shm.records import ProcessRow
+    from shm.table import TableWriter
+
+    shm_admin.create(config)
+    instance = shm_admin.instance_of(config)
+    number = instance.process_row("trading_engine.binance")
+    row = ProcessRow()
+    row.pid, row.state = os.getpid(), int(ProcessState.READY)
+    TableWriter(instance.segment("status"), row=number).write(number, row)
+    result = corelane("kill-switch", "on", "-c", config.path)
+    assert result.returncode == ExitCode.NO_ANSWER
+    assert "trading_engine.binance did not confirm within 2 s" in result.stderr
+    assert "has not confirmed, is at generation 0" in result.stdout
+    instance.close()
+
+
+def test_a_command_for_nobody_is_one_sentence(config):
+    result = corelane("ctl", "trader", "status", "-c", config.path)
+    assert result.returncode == ExitCode.NO_ANSWER
+    assert "trader is not running: no socket" in result.stderr
+    result = corelane("ctl", "all", "status", "-c", config.path)
+    assert result.returncode == ExitCode.NO_ANSWER
+    assert "nothing is running" in result.stderr
+
+
+def test_arguments_of_a_command_are_key_value(config):
+    result = corelane("ctl", "trader", "set-param", "gamma", "-c", config.path)
+    assert result.returncode == ExitCode.CONFIG
+    assert "argument 'gamma': expected key=value" in result.stderr
+    assert cli._key_value("gamma=0.1") == ("gamma", 0.1)
+    assert cli._key_value("name=a=b") == ("name", "a=b")
+
+
+def test_a_venue_that_is_not_configured_is_one_sentence(config):
+    result = corelane("market-server", "kraken", "-c", config.path)
+    assert result.returncode == ExitCode.CONFIG
+    assert "no process market_server.kraken in this file; did you mean" in result.stderr
+
+
+def test_an_unforeseen_error_keeps_its_traceback(monkeypatch):
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "app", broken)
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
