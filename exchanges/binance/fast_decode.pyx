@@ -385,6 +385,15 @@ cdef class FrameScanner:
             PyBuffer_Release(&view)
         return self.event(kind)
 
+    def recognises(self, frame):
+        """Whether the scan takes the frame: `decode` without the objects, for bench."""
+        cdef Py_buffer view
+        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
+        try:
+            return self.scan(<const char*> view.buf, view.len) != SURPRISE
+        finally:
+            PyBuffer_Release(&view)
+
     cdef object event(self, Kind kind):
         cdef Scanned* f = &self.found
         cdef str symbol

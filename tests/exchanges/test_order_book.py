@@ -92,17 +92,49 @@ TestBook = BookMachine.TestCase
 TestBook.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**32), st.sampled_from([50, 3_000, 10**12]))
-def test_large_books_agree_with_the_plain_one(seed: int, price_range: int) -> None:
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    price_range=st.sampled_from([50, 1_000, 5_000, 10**12]),
+    removals=st.sampled_from([0.1, 0.5, 0.9]),
+    cap=st.sampled_from([130, 700, 20_000]),
+)
+def test_large_books_agree_with_the_plain_one(seed: int, price_range: int, removals: float, cap: int) -> None:
+    """Large enough that blocks fill, split, thin out and join, in price order and at random."""
     chance = random.Random(seed)
-    book, plain = OrderBook(2, 3), PlainBook(20_000)
-    for _ in range(40):
-        part = [(chance.randint(1, price_range), chance.choice((0, 1, 10**12))) for _ in range(80)]
+    book, plain = OrderBook(2, 3, cap=cap), PlainBook(cap)
+    for turn in range(60):
+        low = chance.randint(1, price_range)
+        part = [
+            (chance.randint(low, price_range), 0 if chance.random() < removals else chance.randint(1, 10**12))
+            for _ in range(chance.randint(1, 120))
+        ]
+        if turn % 2:
+            part.sort(reverse=turn % 4 == 1)
         book.apply_delta(part, part)
         plain.apply(part, part)
+        assert len(book) == len(plain.sides[0]) + len(plain.sides[1])
     assert book.bids() == plain.bids
     assert book.asks() == plain.asks
+    assert (book.dropped_levels, book.unknown_removals) == (plain.dropped, plain.unknown)
+    for price in [*plain.sides[0], *plain.sides[1]]:
+        book.apply_delta([(price, 0)], [(price, 0)])
+    assert len(book) == 0
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_a_book_filled_and_emptied_from_either_end_stays_in_order(step: int) -> None:
+    book = OrderBook(0, 0)
+    prices = range(1, 2001)[::step]
+    for price in prices:
+        book.apply_delta([(price, price)], [(price, price)])
+    assert book.bids() == [(price, price) for price in range(2000, 0, -1)]
+    assert book.asks(3) == [(1, 1), (2, 2), (3, 3)]
+    for price in prices:
+        assert book.best_bid == ((2000, 2000) if step == 1 else (price, price))
+        book.apply_delta([(price, 0)], [(price, 0)])
+    assert len(book) == 0
+    assert (book.best_bid, book.best_ask) == (None, None)
 
 
 def test_top_levels_come_best_first_on_both_sides() -> None:

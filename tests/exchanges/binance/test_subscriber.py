@@ -33,7 +33,7 @@ class Settings:
     environment: str = "simulator"
     ws_api_url: str | None = "ws://127.0.0.1:9"
     receive_window_ms: int = 5_000
-    stale_after_ms: int = 2_000
+    stale_after_ms: int = 30_000  # a starved test machine is no stale market
     settle_currency: str = "USDT"
 
 
@@ -59,7 +59,7 @@ class Run:
             "binance", settings, ids, market.segment, market.counters, logging.getLogger("test.subscriber"), state_dir,
             self.set_state,
         )  # fmt: skip
-        self.http = HttpHandler(settings.rest_url or "", timeout_s=2.0)
+        self.http = HttpHandler(settings.rest_url or "", timeout_s=20.0)
         self.fetcher = BinanceDataFetcher(self.http, settings.symbols, ids)
         self.subscriber = BinanceSubscriber(context, self.fetcher, policy)
         self.reader = market.reader()
@@ -85,7 +85,7 @@ class Run:
     def codes(self, row: int = 0) -> list[MarketStatusCode]:
         return [MarketStatusCode(record.code) for record in self.of(RecordKind.MARKET_STATUS, row)]
 
-    async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
         async with asyncio.timeout(seconds):
             while not condition():
                 if self.task.done():
