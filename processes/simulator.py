@@ -30,8 +30,6 @@ def run(service: AppService, venue: str) -> int:
         except PortBusy as error:
             raise Failure(str(error), ExitCode.ADDRESS_IN_USE) from None
         try:
-            for line in server.describe():
-                service.log.info(line)
             service.set_state(ProcessState.READY, server.rest_url)
             await _watch(service, server)
         finally:

@@ -421,7 +421,7 @@ class SimulatorServer:
             try:
                 answer, release = await self.dispatcher.answer(asked)
             except VenueError as error:
-                return _json(error.body, error.status, self.venue.limits.headers(ip, counted, _now_ms()))
+                return _json(error.body, error.status, self.venue.limits.headers(ip, counted, self.venue.clock_ms()))
             except DropReply:
                 if request.transport is not None:
                     request.transport.abort()
@@ -429,7 +429,7 @@ class SimulatorServer:
             response = web.Response(
                 body=encode(answer),
                 content_type="application/json",
-                headers=self.venue.limits.headers(ip, counted, _now_ms()),
+                headers=self.venue.limits.headers(ip, counted, self.venue.clock_ms()),
             )
             if release is not None:
                 try:
@@ -445,7 +445,7 @@ class SimulatorServer:
         if parts[:2] == ["ws-fapi", "v1"]:
             ip = request.remote or ""
             try:
-                self.venue.limits.add_weight(ip, HANDSHAKE_WEIGHT, _now_ms())
+                self.venue.limits.add_weight(ip, HANDSHAKE_WEIGHT, self.venue.clock_ms())
             except VenueError as error:
                 return _json(error.body, error.status, {})
             await socket.prepare(request)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from exchanges.binance.simulator_auth import check_signature, check_timestamp, find_key
@@ -60,7 +60,6 @@ class Dispatcher:
     hold: Callable[[str], None]
     release: Callable[[str], None]
     drained: Callable[[str], Any]
-    held: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
     def in_flight(self, endpoint: Endpoint) -> Any:

@@ -26,7 +26,6 @@ GTD_AT_LEAST_MS = 600_000
 GTD_AT_MOST_MS = 253_402_300_799_000
 MAX_BATCH = 5
 MAX_BATCH_CANCEL = 10
-MIN_COUNTDOWN_MS = 0
 
 
 def place(venue: Venue, call: Call) -> Any:
@@ -150,7 +149,7 @@ def cancel_batch(venue: Venue, call: Call) -> Any:
 def countdown(venue: Venue, call: Call) -> Any:
     symbol = venue.symbol(call)
     milliseconds = call.parameters.integer("countdownTime")
-    if milliseconds < MIN_COUNTDOWN_MS:
+    if milliseconds < 0:
         raise invalid("countdownTime")
     venue.exchange.set_countdown(call.owner, symbol, milliseconds)
     return {"symbol": symbol, "countdownTime": str(milliseconds)}

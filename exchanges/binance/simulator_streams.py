@@ -139,7 +139,6 @@ class StreamHub:
     # --- faults ----------------------------------------------------------------------------------------------------
     def _send_faulty(self, connection: StreamConnection, stream: str, frame: bytes) -> None:
         route = connection.route or ""
-        # The scanned copy of the armed list: a strike may remove from it.
         fault = self.faults.strike(
             ("disconnect", "silence", "delay", "duplicate", "reorder", "malformed_frame"), stream=stream, route=route
         )

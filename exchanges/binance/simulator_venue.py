@@ -86,7 +86,6 @@ class Venue:
         self.listen_keys: dict[str, ListenKey] = {}
         self.requests: Counter[str] = Counter()
         self.halted: set[str] = set()
-        self.margin_types: dict[tuple[str, str], str] = {}
         self.configuration_events: Callable[[str, dict[str, Any]], None] = lambda account, event: None
         """Sends an ACCOUNT_CONFIG_UPDATE body to an account's sockets; set by the server."""
 

@@ -3,6 +3,9 @@
 Rule: one call is one moment. Whatever a call causes (fills of several orders, expiries) carries its time and is handed
 to `on_reports` as one list per account, in the order it happened, before the call returns. Refusals raise
 `OrderRefused` and change nothing. A venue's wire layer is the only caller; times are milliseconds of the venue's clock.
+
+All orders and trades are kept for as long as the exchange lives, because the truth is asked for all of them: about
+2 KB per order, so a soak of many hours should expect it to grow.
 """
 
 from __future__ import annotations

@@ -169,6 +169,12 @@ async def until(condition: Any) -> None:
             await asyncio.sleep(0.001)
 
 
+def stop_clock(server: SimulatorServer) -> None:
+    """The venue's clock stands still, so that no counter's window ends during a test."""
+    now = int(time.time() * 1000)
+    server.venue.clock_ms = lambda: now
+
+
 @asynccontextmanager
 async def venue(**options: Any) -> AsyncIterator[tuple[SimulatorServer, Client]]:
     """A server over a market that stands still, and the demo account's client."""

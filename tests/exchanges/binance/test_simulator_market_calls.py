@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 
 import pytest
 
-from tests.exchanges.binance.simulator_client import MARKET_MS, delta, mark_tick, top, trade, venue
+from tests.exchanges.binance.simulator_client import MARKET_MS, delta, mark_tick, stop_clock, top, trade, venue
 
 
 async def test_time_ping_and_exchange_info_are_public() -> None:
     async with venue(symbols=("BTCUSDT", "ETHUSDT")) as (_, client):
         assert await client.call("GET", "/fapi/v1/ping", signed=False) == (200, {})
         _, reply = await client.call("GET", "/fapi/v1/time", signed=False)
-        assert abs(reply["serverTime"] - __import__("time").time() * 1000) < 5000
+        assert abs(reply["serverTime"] - time.time() * 1000) < 5000
         _, info = await client.call("GET", "/fapi/v1/exchangeInfo", signed=False)
         assert [symbol["symbol"] for symbol in info["symbols"]] == ["BTCUSDT", "ETHUSDT"]
         assert [limit["limit"] for limit in info["rateLimits"]] == [2400, 1200, 300]
@@ -77,7 +78,8 @@ async def test_an_unknown_symbol_is_refused(path: str) -> None:
 
 
 async def test_weight_over_the_limit_is_429_and_insisting_is_418() -> None:
-    async with venue(weight_limit_1m=3) as (_, client):
+    async with venue(weight_limit_1m=3) as (server, client):
+        stop_clock(server)
         seen = []
         for _ in range(40):
             status, reply = await client.call("GET", "/fapi/v1/time", signed=False)

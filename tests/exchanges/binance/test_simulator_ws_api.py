@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from exchanges.binance.simulator import ApiKey
-from tests.exchanges.binance.simulator_client import Client, receive, venue
+from tests.exchanges.binance.simulator_client import Client, receive, stop_clock, venue
 
 PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PEM = PRIVATE.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
@@ -46,6 +46,7 @@ async def ask(socket: Any, method: str, parameters: dict[str, Any], identity: An
 
 async def test_orders_are_placed_modified_queried_and_canceled_as_over_rest() -> None:
     async with venue() as (server, client):
+        stop_clock(server)
         socket = await client.connect("/ws-fapi/v1")
         reply = await ask(socket, "order.place", signed(client, ORDER | {"newClientOrderId": "ws-1"}))
         assert (reply["status"], reply["result"]["status"]) == (200, "NEW")
@@ -133,7 +134,8 @@ async def test_a_session_refuses_an_hmac_key() -> None:
 
 
 async def test_the_handshake_costs_weight() -> None:
-    async with venue(weight_limit_1m=20) as (_, client):
+    async with venue(weight_limit_1m=20) as (server, client):
+        stop_clock(server)
         socket = await client.connect("/ws-fapi/v1")
         reply = await ask(socket, "time", {})
         assert reply["rateLimits"][0]["count"] == 6

@@ -105,7 +105,6 @@ async def test_a_fast_replay_waits_for_the_slowest_reader() -> None:
     await player.close()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_flow_that_breaks_keeps_its_failure_for_the_server_to_report() -> None:
     def deliver(event: MarketEvent) -> None:
         raise ValueError("broken")
