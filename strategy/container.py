@@ -52,6 +52,11 @@ if TYPE_CHECKING:
     from strategy.order import Fill, Order
     from strategy.venue_link import VenueLink
 
+_QUOTE, _TRADE, _BOOK_TOP, _TICKER = (
+    int(RecordKind.QUOTE), int(RecordKind.TRADE), int(RecordKind.BOOK_TOP), int(RecordKind.TICKER),
+)  # fmt: skip
+_RUNNING: Final = RunnerState.RUNNING
+
 BATCH: Final = 64
 """Records taken from one ring per turn, so that a burst of one venue does not keep the others waiting."""
 CHECK_NS: Final = 5_000_000
@@ -315,7 +320,7 @@ class StrategyContainer:
             cause.sequence, cause.receive_time_ns, cause.poll_time_ns = record.sequence, record.receive_time_ns, now_ns
             cause.is_market = True
             kind = record.kind
-            if kind == RecordKind.QUOTE:
+            if kind == _QUOTE:
                 self.quotes += 1
                 view = views[instrument_id]
                 if not view.on_quote(record, now_ns, mds.server_problem):
@@ -325,15 +330,15 @@ class StrategyContainer:
                         if runner.stale:
                             runner.stale.discard(instrument_id)
                         handler = runner.quote_handler
-                        if handler is not None and runner.state == RunnerState.RUNNING and runner.is_ready:
+                        if handler is not None and runner.state is _RUNNING and runner.is_ready:
                             runner.call(handler, record)
-            elif kind == RecordKind.TRADE:
+            elif kind == _TRADE:
                 self.trades += 1
                 self._hand_over(link, runners, instrument_id, "on_trade", record)
-            elif kind == RecordKind.BOOK_TOP:
+            elif kind == _BOOK_TOP:
                 self.books += 1
                 self._hand_over(link, runners, instrument_id, "on_book", record)
-            elif kind == RecordKind.TICKER:
+            elif kind == _TICKER:
                 self.tickers += 1
                 if record.mark_price_mantissa > 0:
                     self.marks[instrument_id] = record.mark_price_mantissa

@@ -19,6 +19,7 @@ SNAP: Final = 1e-6
 """Part of a tick or lot within which a float counts as being on the grid: 0.1 * 3 must not fall to the tick below.
 Prices have at most about 10 significant digits and a float64 carries 15, so this never moves a price by a tick."""
 
+_BUY: Final = int(Side.BUY)
 MONEY_UNIT: Final = 10**MONEY_SCALE
 
 
@@ -30,6 +31,8 @@ class Instrument:
     """Static data of one instrument. Floats are for reading, mantissas for orders. Not shared between threads."""
 
     __slots__ = (
+        "_last_mantissa",
+        "_last_quantity",
         "base_currency",
         "contract_size",
         "id",
@@ -86,6 +89,8 @@ class Instrument:
         self.settle_currency = bytes(row.settle_currency).decode("ascii", "replace")
         self.status = row.status
         self.inverse = bool(row.inverse)
+        self._last_quantity: float | Decimal = math.nan  # equal to nothing
+        self._last_mantissa = 0
         self.tick_size: int = row.tick_size
         self.lot_size: int = row.lot_size
         self.tick = row.tick_size / self.price_unit
@@ -147,8 +152,8 @@ class Instrument:
         tick = self.tick_size if not self.tick_steps else self.tick_at(int(scaled))
         ticks = scaled / tick
         nearest = round(ticks)
-        if passive and abs(ticks - nearest) > SNAP:
-            nearest = math.floor(ticks) if side == Side.BUY else math.ceil(ticks)
+        if passive and not -SNAP <= ticks - nearest <= SNAP:
+            nearest = math.floor(ticks) if side == _BUY else math.ceil(ticks)
         mantissa = nearest * tick
         if mantissa <= 0 or mantissa < self.minimum_price:
             raise InstrumentError(
@@ -162,6 +167,8 @@ class Instrument:
 
     def quantity_mantissa(self, quantity: float | Decimal) -> int:
         """Whole lots, rounded down. Raises InstrumentError below the smallest or above the largest order."""
+        if quantity == self._last_quantity:  # most strategies send one size for hours
+            return self._last_mantissa
         try:
             scaled = float(quantity) * self.quantity_unit
         except (TypeError, ValueError):
@@ -178,6 +185,7 @@ class Instrument:
         if 0 < self.maximum_quantity < mantissa:
             largest = self.quantity_of(self.maximum_quantity)
             raise InstrumentError(f"quantity {quantity} of {self.name} is above its largest order, {largest}")
+        self._last_quantity, self._last_mantissa = quantity, mantissa
         return mantissa
 
     def exact_quantity(self, text: str) -> int:

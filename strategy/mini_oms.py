@@ -183,6 +183,9 @@ _PROOF_OF_LIFE: Final = frozenset({
     Input.STATUS_FILLED, Input.STATUS_CANCELED, Input.STATUS_EXPIRED, Input.CANCELED, Input.EXPIRED,
 })  # fmt: skip
 
+# Plain integers for the hot path: an enum member costs a look-up in its class and a slower comparison each time.
+_PENDING_NEW: Final = int(OrderState.PENDING_NEW)
+
 CLOSED_KEPT: Final = 1024
 """Closed orders kept whole, so that late duplicates of their fills are still recognised by trade id."""
 AGED_KEPT: Final = 16_384
@@ -252,13 +255,26 @@ class MiniOMS:
         return sum(working.orders for (owner, _), working in self._working.items() if owner == strategy_id)
 
     # --- our wishes -------------------------------------------------------------------------------------------------
-    def create(self, client_order_id: int, strategy_id: int, instrument: Instrument, side: int, now_ns: int) -> Order:
-        """An order that is about to be published; the caller fills in what it is, then calls `count`."""
+    def create(
+        self, client_order_id: int, strategy_id: int, instrument: Instrument, side: int, price_mantissa: int,
+        quantity_mantissa: int, now_ns: int, working: Working | None = None,
+    ) -> Order:  # fmt: skip
+        """An order that is about to be published. `working`: its running totals, where the caller has them at hand."""
         order = Order(client_order_id, strategy_id, instrument, side)
-        order.state = OrderState.PENDING_NEW
+        order.state = _PENDING_NEW
+        order.price_mantissa = price_mantissa
+        order.quantity_mantissa = order.counted_leaves = quantity_mantissa
+        order.counted_open = True
         order.create_time_ns = order.state_time_ns = now_ns
         self.orders[client_order_id] = order
         self.created += 1
+        if working is None:
+            working = self.working(strategy_id, instrument.id)
+        if side == 1:
+            working.buy += quantity_mantissa
+        else:
+            working.sell += quantity_mantissa
+        working.orders += 1
         return order
 
     def count(self, order: Order) -> None:
@@ -427,14 +443,16 @@ class MiniOMS:
     def _take_facts(self, order: Order, event: OrderEvent, given: Input) -> bool:
         """What an event says besides its kind. True where the strategy should hear of it even if the state stays."""
         news = False
+        first_acceptance = given == Input.ACCEPTED and not order.accepted
         if given in _PROOF_OF_LIFE:
             order.accepted = True
         if not order.exchange_order_id and event.exchange_order_id:
             order.exchange_order_id = event.exchange_order_id
         if event.cumulative_quantity > order.cumulative_mantissa:
             order.cumulative_mantissa = event.cumulative_quantity
+        # An acceptance that was overtaken by a replace carries terms of the past: only the first one names them.
         names_terms = given in (Input.REPLACED, Input.CONFIRMED_WORKING, Input.STATUS_FILLED) or (
-            given in (Input.STATUS_WORKING, Input.ACCEPTED)
+            (first_acceptance or given == Input.STATUS_WORKING)
             and (order.state == OrderState.UNKNOWN or not order.pending_quantity_mantissa)
         )
         if names_terms and event.quantity > 0:

@@ -71,94 +71,60 @@ class Fill:
 
 
 class Order:
-    """One order from the moment a strategy asks for it until the venue's last word and its last fill."""
+    """One order from the moment a strategy asks for it until the venue's last word and its last fill.
 
-    __slots__ = (
-        "accepted",
-        "adopted",
-        "cancel_pending",
-        "client_order_id",
-        "closed",
-        "closed_state",
-        "counted_leaves",
-        "counted_open",
-        "create_time_ns",
-        "cumulative_mantissa",
-        "doubted",
-        "error_code",
-        "exchange_order_id",
-        "exec_flags",
-        "external",
-        "filled_mantissa",
-        "filled_value",
-        "fills",
-        "instrument",
-        "last_query_time_ns",
-        "order_type",
-        "pending_price_mantissa",
-        "pending_quantity_mantissa",
-        "price_mantissa",
-        "quantity_mantissa",
-        "reason",
-        "recovered",
-        "request_id",
-        "side",
-        "state",
-        "state_time_ns",
-        "strategy_id",
-        "tag",
-        "text",
-        "time_in_force",
-    )
+    Defaults stand in the class, so that making an order on the hot path writes only what is its own.
+    """
+
+    order_type: int = 0
+    time_in_force: int = 0
+    exec_flags: int = 0
+    price_mantissa: int = 0
+    quantity_mantissa: int = 0
+    """Total quantity (FIX OrderQty); 0 = not known yet (an order that was met by its fill before its status)."""
+    pending_price_mantissa: int = 0
+    pending_quantity_mantissa: int = 0
+    """Of a replace that is in flight; 0 = none. Nothing else says that a replace is in flight."""
+    state: int = OrderState.NONE
+    accepted: bool = False
+    """The venue has confirmed that it exists."""
+    cancel_pending: bool = False
+    cumulative_mantissa: int = 0
+    """The venue's word on the filled quantity; `filled_mantissa` is the sum of the fills that are here."""
+    filled_mantissa: int = 0
+    filled_value: int = 0
+    """Sum of price * quantity mantissas of the fills."""
+    closed: bool = False
+    """State is terminal and the fills add up: nothing more is expected."""
+    closed_state: int = 0
+    """The state it was closed in; 0 while it is not closed."""
+    external: bool = False
+    """Not made by this system: seen, reported, never touched."""
+    adopted: bool = False
+    """Made by an earlier trader of this instance and found at the venue."""
+    doubted: bool = False
+    """The venue's words contradict each other: a query has been or will be asked."""
+    recovered: bool = False
+    """Met inside the recovery bracket that is going on."""
+    counted_leaves: int = 0
+    counted_open: bool = False
+    """What of it stands in MiniOMS's running totals."""
+    exchange_order_id: bytes = b""
+    reason: int = 0
+    error_code: int = 0
+    text: str = ""
+    create_time_ns: int = 0
+    state_time_ns: int = 0
+    last_query_time_ns: int = 0
+    tag: Any = None
+    """Free for the strategy."""
 
     def __init__(self, client_order_id: int, strategy_id: int, instrument: Instrument, side: int) -> None:
         self.client_order_id = client_order_id
         self.strategy_id = strategy_id
         self.instrument = instrument
         self.side = side
-        self.order_type = 0
-        self.time_in_force = 0
-        self.exec_flags = 0
-        self.price_mantissa = 0
-        self.quantity_mantissa = 0
-        """Total quantity (FIX OrderQty); 0 = not known yet (an order that was met by its fill before its status)."""
-        self.pending_price_mantissa = 0
-        self.pending_quantity_mantissa = 0
-        """Of a replace that is in flight; 0 = none. Nothing else says that a replace is in flight."""
-        self.state = int(OrderState.NONE)
-        self.accepted = False
-        """The venue has confirmed that it exists."""
-        self.cancel_pending = False
-        self.cumulative_mantissa = 0
-        """The venue's word on the filled quantity; `filled_mantissa` is the sum of the fills that are here."""
-        self.filled_mantissa = 0
-        self.filled_value = 0
-        """Sum of price * quantity mantissas of the fills."""
         self.fills: dict[bytes, Fill] = {}
-        self.closed = False
-        """State is terminal and the fills add up: nothing more is expected."""
-        self.closed_state = 0
-        """The state it was closed in; 0 while it is not closed."""
-        self.external = False
-        """Not made by this system: seen, reported, never touched."""
-        self.adopted = False
-        """Made by an earlier trader of this instance and found at the venue."""
-        self.doubted = False
-        """The venue's words contradict each other: a query has been or will be asked."""
-        self.recovered = False
-        """Met inside the recovery bracket that is going on."""
-        self.counted_leaves = 0
-        self.counted_open = False
-        self.exchange_order_id = b""
-        self.reason = 0
-        self.error_code = 0
-        self.text = ""
-        self.create_time_ns = 0
-        self.state_time_ns = 0
-        self.last_query_time_ns = 0
-        self.request_id = 0
-        self.tag: Any = None
-        """Free for the strategy."""
 
     # --- what a strategy reads --------------------------------------------------------------------------------------
     @property

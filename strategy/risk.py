@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from strategy.mini_pms import Position
 
 PASS: Final = 0
+_BUY: Final = int(Side.BUY)
 
 
 class Limits(Protocol):
@@ -68,7 +69,9 @@ class RateLimit:
 
     def take(self, now_ns: int) -> bool:
         """Spend one; False (and nothing spent) where none is left."""
-        full_at = max(self._full_at_ns, now_ns)
+        full_at = self._full_at_ns
+        if full_at < now_ns:
+            full_at = now_ns
         if full_at - now_ns > self._burst_ns:
             return False
         self._full_at_ns = full_at + self._interval_ns
@@ -103,7 +106,7 @@ class StrategyRisk:
         if reduce_only:
             return True
         held = position.position_mantissa
-        if side == Side.SELL:
+        if side != _BUY:
             return held > 0 and already + quantity <= held
         return held < 0 and already + quantity <= -held
 
@@ -113,12 +116,12 @@ class StrategyRisk:
     ) -> int:  # fmt: skip
         """May this order (or replace: `replaced` is the quantity of that order that is out now, else 0) be sent?
 
-        `price` mantissa (0 = market order), `quantity` mantissa still to trade, `mid` float (0 = none known),
+        `price` mantissa (0 = market order), `quantity` mantissa still to trade, `mid` float (NaN = none known),
         `open_orders` live orders of the strategy without this one.
         """
-        out = position.working.buy if side == Side.BUY else position.working.sell
-        already = out - replaced
-        if self.reduces(position, side, quantity, already, reduce_only):
+        held = position.position_mantissa
+        already = (position.working.buy if side == _BUY else position.working.sell) - replaced
+        if (reduce_only or held) and self.reduces(position, side, quantity, already, reduce_only):
             return PASS
         own = self._by_instrument.get(position.instrument.id)
         if self.limits is None or own is None:
@@ -132,10 +135,7 @@ class StrategyRisk:
                 f"quantity {instrument.quantity_of(quantity)} is above the limit of {self.limits.max_order_quantity}",
             )
         # The worse end: everything on this side that is out trades, nothing of the other side does.
-        if side == Side.BUY:
-            worst = position.position_mantissa + already + quantity
-        else:
-            worst = already + quantity - position.position_mantissa
+        worst = already + quantity + (held if side == _BUY else -held)
         if worst > own.position:
             return self._refuse(
                 Reason.RISK_POSITION,
@@ -146,7 +146,7 @@ class StrategyRisk:
                 Reason.RISK_STALE_DATA, f"{instrument.name} has no mid price to check the order against"
             )
         mid_mantissa = mid * instrument.price_unit
-        if price and abs(price - mid_mantissa) > self._band * mid_mantissa:
+        if price and not -self._band * mid_mantissa <= price - mid_mantissa <= self._band * mid_mantissa:
             return self._refuse(
                 Reason.RISK_COLLAR,
                 f"price {instrument.price_of(price)} is more than {self._band:.2%} from the mid {mid}",

@@ -53,6 +53,11 @@ class ShmOMSAdapter:
         self._cause = cause
         self._deadline_ns = deadline_ns
         self._request = OrderRequest()
+        # The hot one: what is the same for every new order is written once, the rest each time.
+        self._new = OrderRequest()
+        self._new.venue = venue_code
+        self._new.request_type = RequestType.NEW
+        self._try_publish = requests.try_publish
         self.epoch = 0
         self._last_request_id = 0
         self.published = 0
@@ -61,22 +66,30 @@ class ShmOMSAdapter:
 
     def begin_epoch(self, epoch: int) -> None:
         """Every request from now on belongs to this epoch."""
-        self.epoch = epoch
+        self.epoch = self._new.epoch = epoch
         self._last_request_id = epoch << 32
 
     # --- requests ---------------------------------------------------------------------------------------------------
     def new(self, order: Order, now_ns: int) -> bool:
         """Publish a new order; False: the ring is full, nothing happened."""
-        request = self._begin(RequestType.NEW, now_ns)
-        self._identify(request, order)
+        request, cause = self._new, self._cause
+        self._last_request_id += 1
+        request.request_id = self._last_request_id
+        request.instrument_id = order.instrument.id
+        request.strategy_id = order.strategy_id
+        request.client_order_id = order.client_order_id
+        request.side = order.side
         request.order_type = order.order_type
         request.time_in_force = order.time_in_force
         request.exec_flags = order.exec_flags
         request.price = order.price_mantissa
         request.quantity = order.quantity_mantissa
         request.deadline_ns = now_ns + self._deadline_ns
-        order.request_id = request.request_id
-        return self._end(self.requests.try_publish(request))
+        request.create_time_ns = now_ns
+        request.cause_sequence = cause.sequence
+        request.cause_receive_time_ns = cause.receive_time_ns
+        request.cause_poll_time_ns = cause.poll_time_ns
+        return self._end(self._try_publish(request))
 
     def cancel(self, order: Order, now_ns: int) -> bool:
         """Publish a cancel, into the reserved part of the ring if need be. No deadline: late is better than never."""

@@ -44,6 +44,12 @@ CALLBACKS: Final = (
 )  # fmt: skip
 
 
+_POST_ONLY: Final = int(ExecFlag.POST_ONLY)
+_REDUCE_ONLY: Final = int(ExecFlag.REDUCE_ONLY)
+_LIMIT: Final = int(OrderType.LIMIT)
+_MARKET: Final = int(OrderType.MARKET)
+
+
 class RunnerState(IntEnum):
     LOADED = 0
     RUNNING = 1
@@ -51,6 +57,9 @@ class RunnerState(IntEnum):
     STOPPING = 3
     STOPPED = 4
     FAILED = 5
+
+
+_RUNNING: Final = RunnerState.RUNNING
 
 
 class StrategyRunner:
@@ -239,7 +248,7 @@ class StrategyRunner:
             return self._refused(instrument, side, Reason.BAD_REQUEST, str(error), tag)
         link = self.links[instrument.id]
         view = link.mds.views[instrument.id]
-        if self.state != RunnerState.RUNNING:
+        if self.state is not _RUNNING:
             return self._refused(
                 instrument,
                 side,
@@ -280,18 +289,19 @@ class StrategyRunner:
             )  # fmt: skip
         open_orders = 0
         for working in self._working:
-            open_orders += working.orders
+            open_orders += working.orders  # a generator would cost more than the sum
         refusal = risk.check(position, side, limit, amount, 0, view.mid, open_orders, now_ns, reduce_only)
         if refusal:
             return self._refused(instrument, side, refusal, risk.text, tag, limit, amount)
-        order = container.oms.create(container.next_order_id(self.id), self.id, instrument, side, now_ns)
-        order.order_type = OrderType.LIMIT if limit else OrderType.MARKET
+        order = container.oms.create(
+            container.next_order_id(self.id), self.id, instrument, side, limit, amount, now_ns, position.working
+        )
+        order.order_type = _LIMIT if limit else _MARKET
         order.time_in_force = time_in_force
-        order.exec_flags = (ExecFlag.POST_ONLY if post_only else 0) | (ExecFlag.REDUCE_ONLY if reduce_only else 0)
-        order.price_mantissa = limit
-        order.quantity_mantissa = amount
-        order.tag = tag
-        container.oms.count(order)
+        if post_only or reduce_only:
+            order.exec_flags = (_POST_ONLY if post_only else 0) + (_REDUCE_ONLY if reduce_only else 0)
+        if tag is not None:
+            order.tag = tag
         if link.oms.new(order, now_ns):
             container.measure_request(now_ns)
         else:

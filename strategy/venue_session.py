@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ASK_AGAIN_NS: Final = 10_000_000_000
 """A bracket holds REST downloads; an engine that has not begun one by then has lost the request."""
 REFUSED_PAUSE_NS: Final = 500_000_000
+READING: Final = "the state of orders at the venue is being read"
 SERVING: Final = frozenset({ProcessState.RECOVERING, ProcessState.READY, ProcessState.UNHEALTHY, ProcessState.PAUSED})
 """States in which an engine reads its request ring: a RECOVER published earlier would be refused as not sent."""
 
@@ -46,6 +47,8 @@ class VenueSession:
     def __init__(self, heartbeat_limit_ns: int) -> None:
         self._heartbeat_limit_ns = heartbeat_limit_ns
         self.state = SessionState.AWAY
+        self.is_ready = False
+        """state is READY; kept beside it for the hot path."""
         self.reason = "the trading engine has not started"
         self.drops_events = True
         self.dropped = 0
@@ -57,10 +60,6 @@ class VenueSession:
         self.ready_time_ns = 0
         self._owes_bracket = True
         """Ready needs a bracket of ours that has not ended yet."""
-
-    @property
-    def is_ready(self) -> bool:
-        return self.state == SessionState.READY
 
     # --- the engine's row -------------------------------------------------------------------------------------------
     def on_engine_row(self, row: ProcessRow | None, now_ns: int) -> bool:
@@ -87,7 +86,7 @@ class VenueSession:
     def _away(self, reason: str) -> bool:
         """True where this is news."""
         was_away = self.state == SessionState.AWAY
-        self.state, self.reason = SessionState.AWAY, reason
+        self._move(SessionState.AWAY, reason)
         self._owes_bracket = True
         self._nonce = 0
         return not was_away
@@ -95,7 +94,7 @@ class VenueSession:
     # --- asking -----------------------------------------------------------------------------------------------------
     def doubt(self, reason: str, now_ns: int, pause_ns: int = 0) -> None:
         """Something was lost or refused: not Ready until another bracket of ours, to be asked for after `pause_ns`."""
-        self.state, self.reason = SessionState.AWAY, reason
+        self._move(SessionState.AWAY, reason)
         self._owes_bracket = True
         self._nonce = 0
         self._ask_at_ns = now_ns + pause_ns
@@ -113,8 +112,7 @@ class VenueSession:
         self._nonce = nonce
         self._ask_at_ns = now_ns + ASK_AGAIN_NS
         if self.state == SessionState.AWAY:
-            self.state = SessionState.ASKED
-            self.reason = "the state of orders at the venue is being read"
+            self._move(SessionState.ASKED, READING)
 
     # --- the bracket ------------------------------------------------------------------------------------------------
     def on_recovery(self, record: Recovery, now_ns: int) -> RecoveryPhase:
@@ -126,8 +124,7 @@ class VenueSession:
                 self._ask_at_ns = now_ns + ASK_AGAIN_NS
             elif self.drops_events or record.nonce:
                 return RecoveryPhase.NONE
-            self.state = SessionState.BRACKET
-            self.reason = "the state of orders at the venue is being read"
+            self._move(SessionState.BRACKET, READING)
             return RecoveryPhase.BEGIN
         if self.state != SessionState.BRACKET or not (ours or record.nonce == 0):
             return RecoveryPhase.NONE
@@ -136,8 +133,12 @@ class VenueSession:
             self._owes_bracket = False
             self._nonce = 0
         if self._owes_bracket:
-            self.state = SessionState.ASKED if self._nonce else SessionState.AWAY
+            self._move(SessionState.ASKED if self._nonce else SessionState.AWAY, self.reason)
         else:
-            self.state, self.reason = SessionState.READY, ""
+            self._move(SessionState.READY, "")
             self.ready_time_ns = now_ns
         return RecoveryPhase.END
+
+    def _move(self, state: SessionState, reason: str) -> None:
+        self.state, self.reason = state, reason
+        self.is_ready = state == SessionState.READY

@@ -87,10 +87,7 @@ class Desk:
         self.order = self.new(quantity)
 
     def new(self, quantity: int = 10, side: Side = Side.BUY, counter: int = 1) -> Order:
-        order = self.oms.create(client_order_id(INSTANCE, 1, 5, counter), 1, INSTRUMENT, side, self.now)
-        order.price_mantissa, order.quantity_mantissa = 10000, quantity
-        self.oms.count(order)
-        return order
+        return self.oms.create(client_order_id(INSTANCE, 1, 5, counter), 1, INSTRUMENT, side, 10000, quantity, self.now)
 
     def on(self, event_type: EventType, **fields: Any) -> None:
         self.now += MS
@@ -278,6 +275,15 @@ def test_fills_up_to_the_old_total_do_not_end_an_order_whose_total_may_have_been
     assert desk.order.state == OrderState.PENDING_REPLACE
     desk.on(EventType.REPLACE_REJECTED, request_type=RequestType.REPLACE)
     assert desk.order.state == OrderState.FILLED and desk.order.closed
+
+
+def test_an_acceptance_that_was_overtaken_by_a_replace_does_not_bring_the_old_total_back() -> None:
+    desk = Desk()
+    desk.bring_to(OrderState.PENDING_REPLACE)
+    desk.on(EventType.REPLACED, price=20000, quantity=12)
+    desk.fill(10, b"1")
+    desk.on(EventType.ACCEPTED, price=10000, quantity=10)
+    assert desk.order.state == OrderState.PARTIALLY_FILLED and desk.order.quantity_mantissa == 12
 
 
 def test_a_replace_down_to_what_is_filled_ends_the_order() -> None:
@@ -481,9 +487,7 @@ def test_memory_is_bounded_and_late_events_of_aged_orders_are_counted() -> None:
     oms = MiniOMS(INSTANCE, told)
     total = mini_oms.CLOSED_KEPT + mini_oms.AGED_KEPT + 100
     for counter in range(total):
-        order = oms.create(client_order_id(INSTANCE, 1, 1, counter), 1, INSTRUMENT, Side.BUY, 0)
-        order.price_mantissa, order.quantity_mantissa = 10000, 1
-        oms.count(order)
+        order = oms.create(client_order_id(INSTANCE, 1, 1, counter), 1, INSTRUMENT, Side.BUY, 10000, 1, 0)
         oms.apply(event(EventType.REJECTED, order.client_order_id), INSTRUMENT, 1)
     assert len(oms.orders) == 0 and len(oms.closed) == mini_oms.CLOSED_KEPT and len(oms._aged) == mini_oms.AGED_KEPT
     assert oms.final_states[OrderState.REJECTED] == total == oms.created
@@ -541,9 +545,8 @@ class LifeOfOrders(RuleBasedStateMachine):
     @rule(side=st.sampled_from([Side.BUY, Side.SELL]), quantity=st.integers(1, 20), fate=st.sampled_from("aaaarux"))
     def send_new(self, side: Side, quantity: int, fate: str) -> None:
         """accepted, rejected, unknown but there, unknown and never arrived"""
-        order = self.oms.create(client_order_id(INSTANCE, 1, 1, len(self.mine) + 1), 1, INSTRUMENT, side, self.now)
-        order.price_mantissa, order.quantity_mantissa = 10000, quantity
-        self.oms.count(order)
+        number = client_order_id(INSTANCE, 1, 1, len(self.mine) + 1)
+        order = self.oms.create(number, 1, INSTRUMENT, side, 10000, quantity, self.now)
         self.mine.append(order)
         there = VenueOrder(order.client_order_id, side, 10000, quantity)
         self.venue[there.id] = there
@@ -713,5 +716,6 @@ class LifeOfOrders(RuleBasedStateMachine):
         super().teardown()
 
 
-LifeOfOrders.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+# Derandomized: the same lives each time, so that a red run means a change. Raise max_examples to look for more.
+LifeOfOrders.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True)
 TestLifeOfOrders = LifeOfOrders.TestCase
