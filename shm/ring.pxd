@@ -61,13 +61,19 @@ cdef class BroadcastReader(RingReader):
 cdef class LosslessReader(RingReader):
     cpdef commit(self)
 
+cdef struct Watched:                # one source of a poller, its pointers at hand
+    uint64_t* next_sequence         # of the ring reader
+    uint8_t* slots_start
+    uint64_t mask
+    uint64_t stride
+    void* reader                    # NULL: a table
+    uint64_t* changes               # NULL: a ring
+    uint64_t seen
+
 cdef class Poller:
     cdef readonly tuple sources     # keeps every pointer below alive
     cdef readonly int source        # index of the ring that next() took its last record from
     cdef int count
-    cdef bint is_ring[64]
-    cdef void* pointers[64]
-    cdef uint64_t* changes[64]
-    cdef uint64_t seen[64]
+    cdef Watched watched[64]
     cpdef uint64_t poll(self) noexcept
     cpdef Record next(self)

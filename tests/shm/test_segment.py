@@ -278,7 +278,7 @@ def fuzz_once(
         Segment.remove(name)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     shape=st.sampled_from(SHAPES),
     fields=st.dictionaries(st.sampled_from(HEADER_FIELDS), WORDS_OF_INTEREST, max_size=3),
