@@ -1,4 +1,4 @@
-"""A trading engine without sockets and segments: a clock that stands still, a gateway that remembers, a venue by hand."""
+"""An engine without sockets and segments: a clock that stands still, a gateway that remembers, a venue by hand."""
 
 from __future__ import annotations
 
@@ -368,7 +368,7 @@ class World:
         self.told.append(event.copy())
         return True
 
-    # --- real parts in place of the remembering ones --------------------------------------------------------------------
+    # --- real parts in place of the remembering ones ------------------------------------------------------------------
     def with_settlement(self, acceptance_ns: int = 6 * SECOND) -> Settlement:
         settlement = Settlement(
             merger=self.merger,
@@ -414,7 +414,7 @@ class World:
         self.engine.recoverer = bracket
         return bracket
 
-    # --- requests -------------------------------------------------------------------------------------------------------
+    # --- requests -----------------------------------------------------------------------------------------------------
     def order_id(self) -> int:
         self._counter += 1
         return client_order_id(INSTANCE, STRATEGY, EPOCH, self._counter)
@@ -457,7 +457,7 @@ class World:
         self.merger.on_fact(self.reply(request, order))
         return request, order
 
-    # --- facts ----------------------------------------------------------------------------------------------------------
+    # --- facts --------------------------------------------------------------------------------------------------------
     def tell_sent(self, request: OrderRequest) -> None:
         fact = fact_of_request(request, EventType.SENT)
         fact.send_time_ns = self.now
@@ -500,7 +500,7 @@ class World:
         fact.flags, fact.parts, fact.fee, fact.fee_currency = FactFlag.STREAM, FillPart.QUANTITY, 0, b""
         return fact
 
-    # --- what was told --------------------------------------------------------------------------------------------------
+    # --- what was told ------------------------------------------------------------------------------------------------
     def kinds(self, order_id: int | None = None) -> list[EventType]:
         return [EventType(event.event_type) for event in self.events_of(order_id)]
 

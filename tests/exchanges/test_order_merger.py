@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -217,7 +216,7 @@ def test_canceled_waits_for_its_fills_and_they_are_fetched(world: World) -> None
 
 
 def test_everything_told_stands_in_the_journal_first(world: World) -> None:
-    request, order = world.accepted()
+    _request, order = world.accepted()
     trade = world.venue.trade(order, 10, 1)
     world.merger.on_fact(world.trade_update(order, trade, 10, S.FILLED))
     kinds = [record.kind for record in world.journal.records]
@@ -226,7 +225,7 @@ def test_everything_told_stands_in_the_journal_first(world: World) -> None:
 
 
 def test_a_full_ring_keeps_the_journal_and_sets_the_resync_word(world: World) -> None:
-    request, order = world.accepted()
+    _request, order = world.accepted()
     world.ring_room = 0
     trade = world.venue.trade(order, 10, 1)
     world.merger.on_fact(world.trade_update(order, trade, 10, S.FILLED))
@@ -344,7 +343,7 @@ def test_an_order_with_a_raise_in_flight_is_not_taken_for_filled(world: World) -
 
 
 def test_an_amendment_of_somebody_else_is_told_without_a_request(world: World) -> None:
-    request, order = world.accepted()
+    _request, order = world.accepted()
     order.price, order.quantity, order.time_ns = 5_999_000, 8, world.venue_time_ns() + MS
     world.merger.on_fact(world.stream(order, E.REPLACED))
     told = world.events_of()[-1]

@@ -1,0 +1,413 @@
+"""Orders end to end: engine core, BinanceOMS and the venue's own protocol on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from exchanges.adapter import ConfigurationError, VenueRefused, VenueUnavailable
+from exchanges.binance.simulator import SimulatorServer
+from shm.layout import (
+    EventType,
+    ExecFlag,
+    FillPart,
+    OrderState,
+    OrderType,
+    Reason,
+    RecordKind,
+    RecoveryPhase,
+    RequestType,
+    Side,
+    TimeInForce,
+)
+from tests.exchanges.binance.live_engine import BTC, LiveEngine, live
+from tests.exchanges.binance.simulator_client import Client, top, venue
+
+E = EventType
+S = OrderState
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[tuple[SimulatorServer, Client, LiveEngine]]:
+    async with venue() as (server, client), live(server, tmp_path) as engine:
+        yield server, client, engine
+
+
+Place = tuple[SimulatorServer, Client, LiveEngine]
+
+
+async def truth(client: Client) -> dict[str, Any]:
+    _, whole = await client.admin("GET", "/admin/truth")
+    accounts = whole["accounts"] if "accounts" in whole else {whole["account"]: whole}
+    return dict(next(iter(accounts.values())))
+
+
+async def check_agreement(client: Client, engine: LiveEngine) -> None:
+    """Orders, filled quantities and trades of both sides are the same."""
+    venue_side = await truth(client)
+    theirs = {
+        int(order["client_order_id"]): order for order in venue_side["orders"] if order["client_order_id"].isdigit()
+    }
+    ours = {event.client_order_id: event for event in engine.events() if event.exchange_order_id}
+    assert set(ours) == set(theirs)
+    names = {S.OPEN: "NEW", S.EXPIRED: "EXPIRED", S.CANCELED: "CANCELED", S.FILLED: "FILLED"}
+    for order_id, order in theirs.items():
+        known = engine.store.get(order_id)
+        assert known is not None
+        assert names.get(S(known.state), S(known.state).name) == order["state"]
+        assert str(known.exchange_order_id, "ascii") == str(order["order_id"])
+    fills = [event for event in engine.events() if event.event_type == E.FILL]
+    assert {event.trade_id.decode() for event in fills} == {str(trade["trade_id"]) for trade in venue_side["trades"]}
+    assert len(fills) == len(venue_side["trades"])
+
+
+# --- the ordinary life ------------------------------------------------------------------------------------------------
+async def test_an_order_rests_is_amended_and_canceled(place: Place) -> None:
+    _, client, engine = place
+    order_id = await engine.placed()
+    replace = engine.request(RequestType.REPLACE, order_id, price=6_179_940, quantity=25)
+    replaced = await engine.told_of(order_id, E.REPLACED)
+    assert (replaced.price, replaced.quantity, replaced.request_id) == (6_179_940, 25, replace.request_id)
+    cancel = engine.request(RequestType.CANCEL, order_id)
+    canceled = await engine.told_of(order_id, E.CANCELED)
+    assert (canceled.request_id, canceled.cumulative_quantity) == (cancel.request_id, 0)
+    assert (canceled.order_state, canceled.reason) == (S.CANCELED, Reason.VENUE_USER_CANCEL)
+    assert [kind for kind in engine.kinds(order_id) if kind != E.SENT] == [E.ACCEPTED, E.REPLACED, E.CANCELED]
+    await check_agreement(client, engine)
+
+
+async def test_a_taking_order_fills_with_fees(place: Place) -> None:
+    _, client, engine = place
+    order_id = engine.new(price="61800.20", quantity=3_000)
+    await engine.until(lambda: engine.store.get(order_id).state == S.FILLED)  # type: ignore[union-attr]
+    await engine.until(lambda: sum(1 for e in engine.events(order_id) if e.parts & FillPart.FEE) == 2)
+    fills = [event for event in engine.events(order_id) if event.event_type == E.FILL]
+    assert [event.cumulative_quantity for event in fills] == [2_000, 3_000]
+    assert [event.last_price for event in fills] == [6_180_010, 6_180_020]
+    fees = {event.trade_id: event.fee for event in engine.events(order_id) if event.parts & FillPart.FEE}
+    assert sum(fees.values()) == (6_180_010 * 2_000 + 6_180_020 * 1_000) * 5 // 10**4 * 10**3
+    assert engine.gate.net_position(BTC.id) == 3_000
+    await check_agreement(client, engine)
+
+
+@pytest.mark.parametrize("order_events", ["reply_first", "event_first"])
+async def test_the_stream_is_the_same_whether_reply_or_events_come_first(tmp_path: Path, order_events: str) -> None:
+    async with venue(order_events=order_events) as (server, client), live(server, tmp_path) as engine:
+        order_id = engine.new(price="61800.10", quantity=5)
+        await engine.until(lambda: any(e.parts & FillPart.FEE for e in engine.events(order_id)))
+        kinds = [kind for kind in engine.kinds(order_id) if kind != E.SENT]
+        assert kinds in ([E.ACCEPTED, E.FILL, E.FILL_FEE], [E.ACCEPTED, E.FILL])
+        await engine.until(lambda: engine.engine.merger.awaiting_replies == 0)
+        assert engine.kinds(order_id).count(E.ACCEPTED) == 1
+        await check_agreement(client, engine)
+
+
+async def test_the_old_reply_shape_is_read_too(tmp_path: Path) -> None:
+    async with venue(reply_schema="2025") as (server, client), live(server, tmp_path) as engine:
+        order_id = await engine.placed()
+        engine.request(RequestType.CANCEL, order_id)
+        await engine.told_of(order_id, E.CANCELED)
+        await check_agreement(client, engine)
+
+
+async def test_a_post_only_order_that_would_take_is_refused(place: Place) -> None:
+    _, client, engine = place
+    order_id = engine.new(price="61800.20", exec_flags=ExecFlag.POST_ONLY)
+    rejected = await engine.told_of(order_id, E.REJECTED)
+    assert (rejected.reason, rejected.error_code) == (Reason.VENUE_POST_ONLY, -5022)
+    await check_agreement(client, engine)
+
+
+async def test_an_ioc_order_expires_with_what_it_got(place: Place) -> None:
+    _, client, engine = place
+    order_id = engine.new(price="61800.10", quantity=3_000, time_in_force=TimeInForce.IOC)
+    expired = await engine.told_of(order_id, E.EXPIRED)
+    assert (expired.cumulative_quantity, expired.order_state) == (2_000, S.EXPIRED)
+    await check_agreement(client, engine)
+
+
+async def test_a_market_order_fills(place: Place) -> None:
+    _, client, engine = place
+    order_id = engine.new(order_type=OrderType.MARKET, price="0", side=Side.SELL, quantity=7)
+    await engine.until(lambda: engine.store.get(order_id).state == S.FILLED)  # type: ignore[union-attr]
+    await check_agreement(client, engine)
+
+
+async def test_a_resting_order_is_filled_by_the_market(place: Place) -> None:
+    server, client, engine = place
+    order_id = await engine.placed(price="61800.00", quantity=4)
+    server.deliver(top("61799.90", "3", "61800.00", "5", 2_000))
+    fill = await engine.told_of(order_id, E.FILL)
+    assert (fill.last_price, fill.last_quantity, fill.order_state) == (6_180_000, 4, S.FILLED)
+    await check_agreement(client, engine)
+
+
+async def test_a_cancel_sent_right_behind_its_order_never_leaves_it_open(place: Place) -> None:
+    _, client, engine = place
+    for _ in range(10):
+        order_id = engine.new()
+        engine.request(RequestType.CANCEL, order_id)
+        await engine.told_of(order_id, E.CANCELED)
+    await check_agreement(client, engine)
+
+
+async def test_a_query_brings_the_venues_state(place: Place) -> None:
+    _, _, engine = place
+    order_id = await engine.placed()
+    query = engine.request(RequestType.QUERY, order_id)
+    status = await engine.told_of(order_id, E.STATUS)
+    assert (status.order_state, status.request_id, status.request_type) == (
+        S.OPEN, query.request_id, RequestType.QUERY,
+    )  # fmt: skip
+
+
+# --- cancel all -------------------------------------------------------------------------------------------------------
+async def test_cancel_all_takes_ours_in_one_call_where_all_are_ours(place: Place) -> None:
+    server, client, engine = place
+    orders = [await engine.placed() for _ in range(3)]
+    request = engine.request(RequestType.CANCEL_ALL)
+    for order_id in orders:
+        await engine.told_of(order_id, E.CANCELED)
+    await engine.until(
+        lambda: any(e.request_id == request.request_id and e.event_type == E.STATUS for e in engine.events())
+    )
+    assert server.venue.requests["DELETE /fapi/v1/allOpenOrders"] == 1
+    await check_agreement(client, engine)
+
+
+async def test_cancel_all_spares_the_orders_of_others(place: Place) -> None:
+    server, client, engine = place
+    status, _ = await client.order("BUY", "0.010", "61799.50", newClientOrderId="somebody-else")
+    assert status == 200
+    orders = [await engine.placed() for _ in range(3)]
+    engine.request(RequestType.CANCEL_ALL)
+    for order_id in orders:
+        await engine.told_of(order_id, E.CANCELED)
+    assert server.venue.requests["DELETE /fapi/v1/allOpenOrders"] == 0
+    left = [order for order in (await truth(client))["orders"] if order["state"] == "NEW"]
+    assert [order["client_order_id"] for order in left] == ["somebody-else"]
+
+
+# --- the kill switch and the deadline, just before the bytes ----------------------------------------------------------
+async def test_nothing_leaves_after_the_kill_switch_was_thrown(place: Place) -> None:
+    server, _, engine = place
+    order_id = engine.new()  # handed over; its task has not run yet
+    engine.kill = 1
+    rejected = await engine.told_of(order_id, E.REJECTED)
+    assert rejected.reason == Reason.KILL_SWITCH
+    assert engine.engine.merger.unsent == 0
+    assert server.venue.requests["POST /fapi/v1/order"] == 0
+
+
+async def test_the_venue_is_told_the_deadline(place: Place) -> None:
+    _, _, engine = place
+    order = engine.request(RequestType.QUERY, 0)
+    now = order.publish_time_ns
+    order.deadline_ns = now + 120_000_000
+    assert engine.oms._window_ms(order, now) in range(120, 130)
+    order.deadline_ns = now + 60_000_000_000
+    assert engine.oms._window_ms(order, now) == 5_000
+    order.deadline_ns = now - 1_000_000_000
+    assert engine.oms._window_ms(order, now) == 1
+
+
+# --- unknown outcomes -------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", ["unknown_executed", "http_503_unknown_executed", "drop_reply"])
+async def test_an_order_with_a_lost_answer_that_was_executed(place: Place, kind: str) -> None:
+    _, client, engine = place
+    assert (await client.admin("POST", "/admin/fault", {"kind": kind, "path": "/order", "method": "POST"}))[0] == 200
+    order_id = engine.new(price="61800.10", quantity=5)
+    await engine.until(lambda: engine.store.get(order_id).state == S.FILLED)  # type: ignore[union-attr]
+    assert E.REJECTED not in engine.kinds(order_id)
+    assert engine.kinds(order_id).count(E.ACCEPTED) == 1
+    await check_agreement(client, engine)
+
+
+async def test_an_executed_order_is_found_by_questions_alone_when_the_stream_is_silent_too(place: Place) -> None:
+    _, client, engine = place
+    for fault in ({"kind": "silence", "route": "private"}, {"kind": "unknown_executed", "path": "/order"}):
+        assert (await client.admin("POST", "/admin/fault", fault))[0] == 200
+    order_id = engine.new(price="61800.10", quantity=5)
+    await engine.until(lambda: engine.store.get(order_id).state == S.FILLED)  # type: ignore[union-attr]
+    kinds = [kind for kind in engine.kinds(order_id) if kind != E.SENT]
+    assert kinds == [E.UNKNOWN, E.ACCEPTED, E.FILL]
+    assert engine.events(order_id)[-1].parts == FillPart.QUANTITY | FillPart.FEE
+    assert engine.counters["unknown_settled_executed"] == 1
+    await check_agreement(client, engine)
+
+
+@pytest.mark.parametrize("kind", ["unknown_not_executed", "http_503_unknown_not_executed"])
+async def test_an_order_with_a_lost_answer_that_was_not_executed(place: Place, kind: str) -> None:
+    _, client, engine = place
+    assert (await client.admin("POST", "/admin/fault", {"kind": kind, "path": "/order", "method": "POST"}))[0] == 200
+    order_id = engine.new(price="61800.10", quantity=5)
+    rejected = await engine.told_of(order_id, E.REJECTED)
+    assert rejected.reason == Reason.SETTLED_ABSENT
+    assert [kind for kind in engine.kinds(order_id) if kind != E.SENT] == [E.UNKNOWN, E.REJECTED]
+    assert engine.counters["unknown_settled_absent"] == 1
+    await check_agreement(client, engine)
+
+
+@pytest.mark.parametrize("kind", ["unknown_executed", "unknown_not_executed", "drop_reply"])
+@pytest.mark.parametrize("method", ["DELETE", "PUT"])
+async def test_cancels_and_amends_with_a_lost_answer(place: Place, kind: str, method: str) -> None:
+    _, client, engine = place
+    order_id = await engine.placed()
+    fault = {"kind": kind, "path": "/order", "method": method}
+    assert (await client.admin("POST", "/admin/fault", fault))[0] == 200
+    if method == "DELETE":
+        engine.request(RequestType.CANCEL, order_id)
+        await engine.told_of(order_id, E.CANCELED)
+    else:
+        engine.request(RequestType.REPLACE, order_id, price=6_179_940, quantity=25)
+        wanted = E.REPLACE_REJECTED if kind == "unknown_not_executed" else E.REPLACED
+        answer = await engine.told_of(order_id, wanted)
+        assert answer.price == (6_179_950 if wanted == E.REPLACE_REJECTED else 6_179_940)
+    await engine.until(lambda: engine.engine.merger.settler.pending == 0)  # type: ignore[union-attr]
+    await check_agreement(client, engine)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("http_429", Reason.VENUE_RATE_LIMIT),
+        ("http_503_unavailable", Reason.VENUE_DOWN),
+        ("http_503_internal", Reason.VENUE_DOWN),
+        ("http_503_throttled", Reason.VENUE_RATE_LIMIT),
+        ("rejected_signature", Reason.VENUE_SIGNATURE),
+    ],
+)
+async def test_answers_that_mean_no_are_rejections(place: Place, kind: str, reason: Reason) -> None:
+    _, client, engine = place
+    assert (await client.admin("POST", "/admin/fault", {"kind": kind, "path": "/order", "method": "POST"}))[0] == 200
+    order_id = engine.new()
+    rejected = await engine.told_of(order_id, E.REJECTED)
+    assert rejected.reason == reason
+    assert E.UNKNOWN not in engine.kinds(order_id)
+    if kind == "http_429":
+        second = engine.new()
+        refused = await engine.told_of(second, E.REJECTED)
+        assert refused.reason == Reason.RATE_LIMIT, "we are quiet for a while by ourselves"
+
+
+async def test_a_venue_that_is_gone_is_not_sent_or_unknown_but_never_a_refusal(tmp_path: Path) -> None:
+    async with venue() as (server, _), live(server, tmp_path) as engine:
+        await server.close()
+        order_id = engine.new()
+        await engine.until(lambda: len(engine.events(order_id)) >= 2 or E.REJECTED in engine.kinds(order_id))
+        last = engine.events(order_id)[-1]
+        assert (last.event_type, last.reason) in (
+            (E.REJECTED, Reason.NOT_SENT), (E.UNKNOWN, Reason.DISCONNECTED), (E.UNKNOWN, Reason.TIMEOUT),
+            (E.REJECTED, Reason.NOT_READY),
+        )  # fmt: skip
+
+
+# --- the private stream -----------------------------------------------------------------------------------------------
+async def test_what_happened_while_the_stream_was_down_comes_with_the_bracket(place: Place) -> None:
+    server, client, engine = place
+    order_id = await engine.placed(price="61800.00", quantity=4)
+    for connection in tuple(server.hub.connections):
+        connection.abort()
+    server.deliver(top("61799.90", "3", "61800.00", "5", 2_000))  # fills us while nobody listens
+    await engine.until(lambda: engine.streams[-2:] == [False, True] and engine.engine.ready)
+    fills = [event for event in engine.events(order_id) if event.event_type == E.FILL]
+    assert [(event.parts, event.order_state) for event in fills] == [(FillPart.QUANTITY | FillPart.FEE, S.FILLED)]
+    phases = [record.phase for record in engine.told if record.kind == RecordKind.RECOVERY]
+    assert phases == [RecoveryPhase.BEGIN, RecoveryPhase.END] * 2
+    assert engine.counters["reconnects"] == 1
+    await check_agreement(client, engine)
+
+
+async def test_an_expired_listen_key_brings_a_new_one_and_a_bracket(place: Place) -> None:
+    server, client, engine = place
+    await engine.placed()
+    assert (await client.admin("POST", "/admin/fault", {"kind": "listen_key_expired"}))[0] == 200
+    await engine.until(lambda: engine.streams[-2:] == [False, True] and engine.engine.ready)
+    assert "DELETE /fapi/v1/listenKey" not in {call for call, count in server.venue.requests.items() if count}
+    order_id = engine.new(price="61800.10", quantity=5)
+    await engine.told_of(order_id, E.FILL)
+    await check_agreement(client, engine)
+
+
+async def test_a_duplicated_and_a_malformed_frame_change_nothing(place: Place) -> None:
+    _, client, engine = place
+    for kind in ("duplicate", "malformed_frame"):
+        assert (await client.admin("POST", "/admin/fault", {"kind": kind, "route": "private", "count": 2}))[0] == 200
+    orders = [engine.new(price="61800.10", quantity=5) for _ in range(4)]
+    for order_id in orders:
+        await engine.until(lambda order_id=order_id: engine.store.get(order_id).state == S.FILLED)  # type: ignore[misc]
+    await check_agreement(client, engine)
+
+
+async def test_a_bracket_for_the_trader_tells_open_orders_of_both_kinds(place: Place) -> None:
+    _, client, engine = place
+    order_id = await engine.placed()
+    await client.order("BUY", "0.010", "61799.50", newClientOrderId="somebody-else")
+    before = len(engine.told)
+    engine.request(RequestType.RECOVER, request_id=991)
+    ends = (RecordKind.RECOVERY, RecoveryPhase.END)
+    await engine.until(
+        lambda: len(engine.told) > before and (engine.told[-1].kind, getattr(engine.told[-1], "phase", 0)) == ends
+    )
+    told = engine.told[before:]
+    while told[0].kind != RecordKind.RECOVERY:
+        told.pop(0)
+    assert (told[0].nonce, told[-1].nonce) == (991, 991)
+    ids = {event.client_order_id for event in told[1:-1] if event.event_type == E.STATUS}
+    assert order_id in ids
+    assert any(identifier >> 63 == 0 for identifier in ids)
+
+
+# --- start ------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        SimpleNamespace(api_key="nobody", secret="nothing"),
+        SimpleNamespace(api_key="corelane-binance-simulator-key", secret="wrong"),
+    ],
+)
+async def test_a_wrong_key_is_told_apart_from_everything_else(tmp_path: Path, credentials: Any) -> None:
+    async with venue() as (server, _):
+        engine = LiveEngine(server, tmp_path, credentials=credentials)
+        with pytest.raises(VenueRefused) as caught:
+            await engine.oms.prepare()
+        assert caught.value.reason == Reason.VENUE_SIGNATURE
+        await engine.close()
+
+
+async def test_hedge_mode_is_refused_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with venue() as (server, _):
+        engine = LiveEngine(server, tmp_path)
+
+        async def dual_side() -> bool:
+            return True
+
+        monkeypatch.setattr(engine.oms.source, "dual_side", dual_side)
+        with pytest.raises(ConfigurationError, match="one-way"):
+            await engine.oms.prepare()
+        await engine.close()
+
+
+async def test_an_unreachable_venue_is_unavailable(tmp_path: Path) -> None:
+    async with venue() as (server, _):
+        engine = LiveEngine(server, tmp_path)
+    with pytest.raises(VenueUnavailable, match=r"127\.0\.0\.1"):
+        await engine.oms.prepare()
+    await engine.close()
+
+
+async def test_without_credentials_there_are_no_orders(tmp_path: Path) -> None:
+    async with venue() as (server, _):
+        with pytest.raises(ConfigurationError, match="credentials"):
+            LiveEngine(server, tmp_path, credentials=None)
+
+
+async def test_the_venues_clock_is_measured(place: Place) -> None:
+    _, _, engine = place
+    assert engine.oms.clock.measured
+    assert engine.oms.clock.error_ns < 1_000_000_000
+    assert engine.oms.acceptance_ns > 5_000_000_000

@@ -1,0 +1,103 @@
+"""The venue's countdown and the trader's heartbeat."""
+
+from __future__ import annotations
+
+import logging
+
+from exchanges.adapter import VenueUnavailable
+from exchanges.dead_man_switch import TraderWatch, VenueSwitch
+from shm.records import ProcessRow
+from tests.exchanges.order_world import BTC, ETH, MS, SECOND
+
+
+class Venue:
+    def __init__(self) -> None:
+        self.now = 100 * SECOND
+        self.armed: list[tuple[str, int]] = []
+        self.failing: set[str] = set()
+
+    async def arm(self, symbol: str, countdown_ms: int) -> None:
+        if symbol in self.failing:
+            raise VenueUnavailable("no answer")
+        self.armed.append((symbol, countdown_ms))
+        self.now += 30 * MS  # the way there and back
+
+    def switch(self, countdown_ms: int = 60_000) -> VenueSwitch:
+        return VenueSwitch(self.arm, countdown_ms, lambda: self.now, logging.getLogger("test"))
+
+
+async def test_an_instrument_counts_as_armed_only_after_the_venue_said_so() -> None:
+    venue = Venue()
+    switch = venue.switch()
+    assert not switch.armed(BTC.id)
+    venue.failing.add("ETHUSDT")
+    assert not await switch.refresh([BTC, ETH])
+    assert switch.armed(BTC.id)
+    assert not switch.armed(ETH.id)
+    venue.failing.clear()
+    assert await switch.refresh([BTC, ETH])
+    assert switch.armed(ETH.id)
+    assert venue.armed[0] == ("BTCUSDT", 60_000)
+
+
+async def test_a_countdown_that_is_not_refreshed_stops_counting_before_it_ends() -> None:
+    venue = Venue()
+    switch = venue.switch()
+    await switch.refresh([BTC])
+    venue.now = 100 * SECOND + 45 * SECOND - 1
+    assert switch.armed(BTC.id)
+    venue.now += 1
+    assert not switch.armed(BTC.id), "measured from before the request, with a quarter as margin"
+    assert switch.refresh_s == 15.0
+
+
+async def test_the_kill_switch_lets_countdowns_run_out() -> None:
+    venue = Venue()
+    switch = venue.switch()
+    switch.stopped = True
+    assert not await switch.refresh([BTC])
+    assert not venue.armed
+
+
+async def test_switched_off_it_asks_nothing_and_holds_nothing_back() -> None:
+    venue = Venue()
+    switch = venue.switch(0)
+    assert switch.armed(BTC.id)
+    assert await switch.refresh([BTC])
+    assert not venue.armed
+
+
+class Status:
+    def __init__(self) -> None:
+        self.heartbeat_ns: int | None = None
+
+    def read(self, row: int, record: ProcessRow) -> bool:
+        assert row == 4
+        if self.heartbeat_ns is None:
+            return False
+        record.heartbeat_time_ns = self.heartbeat_ns
+        return True
+
+
+def test_a_silent_trader_is_lost_after_its_limit_and_found_again() -> None:
+    now = 50 * SECOND
+    status = Status()
+    watch = TraderWatch(status, 4, 2 * SECOND, lambda: now)
+    status.heartbeat_ns = now
+    now += 2 * SECOND
+    assert not watch.look()
+    now += 1
+    assert watch.look()
+    status.heartbeat_ns = now
+    assert not watch.look()
+
+
+def test_a_trader_that_never_came_counts_from_the_engines_start() -> None:
+    now = 50 * SECOND
+    status = Status()
+    watch = TraderWatch(status, 4, 2 * SECOND, lambda: now)
+    assert not watch.look()
+    now += 2 * SECOND + 1
+    assert watch.look()
+    status.heartbeat_ns = 10 * SECOND  # the row of a trader that died long ago
+    assert watch.look()
