@@ -125,6 +125,7 @@ class _Session:
     def end(self, report: DemoReport) -> None:
         """Pull the quotes, freeze the market, wait for the last word of both sides, compare."""
         report.seconds = self._elapsed()
+        self._stops.check()
         if self._ended_early:
             report.notes.append(self._ended_early)
         self._ask_trader("pause", report)
@@ -178,6 +179,7 @@ class _Session:
 
     def _wait_for(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
+        self._stops.check()
         while not condition():
             if time.monotonic() > deadline:
                 return False

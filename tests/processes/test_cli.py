@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,16 +22,37 @@ ROOT = Path(__file__).parent.parent.parent
 RUNNER = CliRunner()
 
 
-def corelane(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The real command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "processes.cli", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+@dataclass
+class Result:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def corelane(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """The console script, called in this process."""
+
+    def call(*arguments: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["corelane", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return Result(int(ended.value.code or 0), said.out, said.err)
+
+    return call
+
+
+def test_the_module_is_the_command():
+    result = subprocess.run(
+        [sys.executable, "-m", "processes.cli", "config", "check", "-c", "nowhere.toml"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=60,
-        cwd=environment.get("HOME", str(ROOT)),
     )
+    assert result.returncode == ExitCode.CONFIG
+    assert result.stderr == "corelane: nowhere.toml: cannot be read: No such file or directory; expected a TOML file\n"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +79,7 @@ def test_every_command_has_help(words):
         (["demo", "--report", "/nowhere/at/all.json"], ExitCode.CONFIG, "/nowhere/at does not exist"),
     ],
 )
-def test_a_mistake_is_one_sentence_without_a_traceback(words, code, sentence):
+def test_a_mistake_is_one_sentence_without_a_traceback(corelane, words, code, sentence):
     result = corelane(*words)
     assert result.returncode == code
     assert result.stderr.startswith("corelane: ")
@@ -64,7 +87,7 @@ def test_a_mistake_is_one_sentence_without_a_traceback(words, code, sentence):
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_a_bad_config_lists_all_its_mistakes(write_config):
+def test_a_bad_config_lists_all_its_mistakes(corelane, write_config):
     path = write_config('[trader]\nheartbeat_timeout_ms = 1\n[log]\nlevel = "x"\n')
     result = corelane("config", "check", "-c", str(path))
     assert result.returncode == ExitCode.CONFIG
@@ -72,9 +95,10 @@ def test_a_bad_config_lists_all_its_mistakes(write_config):
     assert "trader.heartbeat_timeout_ms: found 1, expected a whole number from 300 to 60000" in result.stderr
 
 
-def test_the_file_may_come_from_the_environment(write_config):
+def test_the_file_may_come_from_the_environment(corelane, write_config, monkeypatch):
     path = write_config()
-    result = corelane("config", "check", CORELANE_CONFIG=str(path))
+    monkeypatch.setenv("CORELANE_CONFIG", str(path))
+    result = corelane("config", "check")
     assert result.returncode == 0, result.stderr
     assert f"{path}: good; 5 processes, 0 strategies" in result.stdout
 
@@ -123,7 +147,7 @@ def test_the_kill_switch_says_what_it_did(config):
     assert RUNNER.invoke(cli.app, ["kill-switch", "status", "-c", config.path]).exit_code == 0
 
 
-def test_an_engine_that_does_not_confirm_is_named(config):
+def test_an_engine_that_does_not_confirm_is_named(corelane, config):
     from shm.layout import ProcessState
     from shm.records import ProcessRow
     from shm.table import TableWriter
@@ -141,7 +165,7 @@ def test_an_engine_that_does_not_confirm_is_named(config):
     instance.close()
 
 
-def test_a_command_for_nobody_is_one_sentence(config):
+def test_a_command_for_nobody_is_one_sentence(corelane, config):
     result = corelane("ctl", "trader", "status", "-c", config.path)
     assert result.returncode == ExitCode.NO_ANSWER
     assert "trader is not running: no socket" in result.stderr
@@ -150,7 +174,7 @@ def test_a_command_for_nobody_is_one_sentence(config):
     assert "nothing is running" in result.stderr
 
 
-def test_arguments_of_a_command_are_key_value(config):
+def test_arguments_of_a_command_are_key_value(corelane, config):
     result = corelane("ctl", "trader", "set-param", "gamma", "-c", config.path)
     assert result.returncode == ExitCode.CONFIG
     assert "argument 'gamma': expected key=value" in result.stderr
@@ -158,7 +182,7 @@ def test_arguments_of_a_command_are_key_value(config):
     assert cli._key_value("name=a=b") == ("name", "a=b")
 
 
-def test_a_venue_that_is_not_configured_is_one_sentence(config):
+def test_a_venue_that_is_not_configured_is_one_sentence(corelane, config):
     result = corelane("market-server", "kraken", "-c", config.path)
     assert result.returncode == ExitCode.CONFIG
     assert "no process market_server.kraken in this file; did you mean" in result.stderr
