@@ -23,6 +23,11 @@ cdef struct RememberedQuote:
     int64_t ask_quantity
 
 
+cdef struct SeenTrades:
+    uint64_t last_id            # highest so far
+    uint64_t before             # bit n: last_id - n was seen
+
+
 cdef class MarketOutput:
     cdef BroadcastWriter ring
     cdef TableWriter books, tickers
@@ -49,7 +54,8 @@ cdef class InstrumentFeed:
     cdef double price_unit, quantity_unit
     cdef uint8_t venue
     cdef BookRowRecord book_row
-    cdef uint64_t last_quote_id, last_trade_id, last_aggregated_id
+    cdef uint64_t last_quote_id
+    cdef SeenTrades raw_trades, aggregated_trades
     cdef RememberedQuote* remembered            # quotes that no book update has caught up with
     cdef uint64_t remembered_first, remembered_end
     cdef RememberedQuote matched                # newest quote whose id is not above the book's

@@ -6,7 +6,8 @@ The rules
   is not crossed. Otherwise its row in the books table is invalid and has no levels: nobody can quote on it by mistake.
 - The table is the state, the ring carries data and hints. So a withdrawal is written to the table first and told in the
   ring after; a good update goes to the ring first, because its record is complete in itself and somebody waits for it.
-- Quotes and trades never go back: an id at or below the last one is counted and dropped (streams overlap at renewals).
+- Quotes never go back, trades never come twice: such ids are counted and dropped (streams overlap at renewals, and one
+  connection may be a little behind the other).
 
 Every applied update is compared with the venue's own best bid and ask: the newest quote whose update id is not above the
 book's. Both say the same instant, so a healthy book agrees; `book_checks` and `book_agree` count it.
@@ -51,6 +52,21 @@ SEEN_DEPTH, SEEN_QUOTE, SEEN_TRADE = STREAM_DEPTH, STREAM_QUOTE, STREAM_TRADE
 SEEN_AGGREGATED_TRADE, SEEN_TICKER = STREAM_AGGREGATED_TRADE, STREAM_TICKER
 cdef double _MONEY_UNIT = 1e8
 cdef uint64_t _REMEMBERED = 1024  # a power of two; quotes of about half a second at the highest recorded rate
+
+
+cdef inline bint _is_new(SeenTrades* seen, uint64_t trade_id) noexcept nogil:
+    """Note the id. False: it was there before, or is so old that nobody remembers."""
+    cdef uint64_t distance
+    if trade_id > seen.last_id:
+        distance = trade_id - seen.last_id
+        seen.before = (seen.before << distance) | 1 if distance < 64 and seen.last_id else 1
+        seen.last_id = trade_id
+        return True
+    distance = seen.last_id - trade_id
+    if distance >= 64 or seen.before >> distance & 1:
+        return False
+    seen.before |= <uint64_t> 1 << distance
+    return True
 
 
 cdef class MarketOutput:
@@ -173,13 +189,12 @@ cdef class InstrumentFeed:
     cdef int trade(self, uint64_t trade_id, int64_t price, int64_t quantity, uint8_t aggressor_side, bint aggregated,
                    uint32_t trade_count, int64_t exchange_time_ns, int64_t receive_time_ns) except -1:
         cdef TradeRecord* record
-        cdef uint64_t* last = &self.last_aggregated_id if aggregated else &self.last_trade_id
+        cdef SeenTrades* seen = &self.aggregated_trades if aggregated else &self.raw_trades
         self.seen |= STREAM_AGGREGATED_TRADE if aggregated else STREAM_TRADE
         self.receive_time_ns = receive_time_ns
-        if trade_id <= last[0]:
+        if not _is_new(seen, trade_id):
             self.out.repeated_trades.bump(1)
             return 0
-        last[0] = trade_id
         record = <TradeRecord*> self.out.ring.begin(_TRADE)
         record.instrument_id = self.instrument_id
         record.venue = self.venue
@@ -363,9 +378,9 @@ cdef class InstrumentFeed:
             self.remembered_first = self.remembered_end
             self.has_matched = False
         if streams & STREAM_TRADE:
-            self.last_trade_id = 0
+            self.raw_trades.last_id = 0
         if streams & STREAM_AGGREGATED_TRADE:
-            self.last_aggregated_id = 0
+            self.aggregated_trades.last_id = 0
 
     @property
     def good(self):

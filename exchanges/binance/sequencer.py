@@ -27,6 +27,8 @@ from exchanges.order_book import OrderBook
 
 BUFFER_LIMIT: Final = 4096
 """Deltas kept for a snapshot that does not come: minutes. Beyond it the oldest go, the snapshot will be newer."""
+AHEAD_LIMIT: Final = 64
+"""Deltas that one of two overlapping connections may be ahead: seconds."""
 
 
 class SequencedBook(Protocol):
@@ -47,6 +49,7 @@ class Step(Enum):
     LIVE = "the book is right from here on"
     WAITING = "the snapshot is newer than all deltas so far"
     REPEATED = "nothing new in it"
+    AHEAD = "kept: the other connection is a little behind"
     GAP = "an event is missing: the book is void, get a snapshot"
     TOO_OLD = "the snapshot is older than the first delta: get another"
 
@@ -61,7 +64,9 @@ class BookSequencer:
         self.resets = 0
         """Interruptions so far: a snapshot asked for before the last one is not to be used after it."""
         self.overlapping = False
-        """Two connections deliver the same stream (renewal): what is older than the book is a repetition then."""
+        """Two connections deliver the same stream (renewal), each whole and in order, but one behind the other: what is
+        older than the book is a repetition then, and what is newer is kept until the slower one has caught up."""
+        self._ahead: deque[BookDelta] = deque(maxlen=AHEAD_LIMIT)
 
     @property
     def needs_snapshot(self) -> bool:
@@ -77,6 +82,7 @@ class BookSequencer:
         self._target.live = False
         self._snapshot = None
         self._buffer.clear()
+        self._ahead.clear()
 
     # --- events -----------------------------------------------------------------------------------------------------
     def on_delta(self, delta: BookDelta) -> Step:
@@ -85,11 +91,15 @@ class BookSequencer:
         if not target.live:
             self._buffer_delta(delta)
             return self._connect() if self._snapshot is not None else Step.BUFFERED
+        moved = self._catch_up()
         if self._follows(delta):
             self._apply(delta)
             return Step.APPLIED
         if self._repeats(delta):
-            return Step.REPEATED
+            return Step.APPLIED if moved else Step.REPEATED
+        if self.overlapping and delta.previous_update_id > target.update_id:
+            self._ahead.append(delta)
+            return Step.APPLIED if moved else Step.AHEAD
         self.reset()
         self._buffer_delta(delta)
         return Step.GAP
@@ -142,6 +152,16 @@ class BookSequencer:
         does not follow is a gap: an event that comes late was missing before."""
         last = self._target.update_id
         return delta.last_update_id == last or (self.overlapping and delta.last_update_id < last)
+
+    def _catch_up(self) -> bool:
+        """Steps 5 and 6 on what came ahead; the compiled path may have moved the book since. True: it moved here too."""
+        moved = False
+        while self._ahead and self._ahead[0].previous_update_id <= self._target.update_id:
+            delta = self._ahead.popleft()
+            if self._follows(delta):
+                self._apply(delta)
+                moved = True
+        return moved
 
     def _apply(self, delta: BookDelta) -> None:
         """Step 6."""

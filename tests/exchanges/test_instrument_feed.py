@@ -178,6 +178,13 @@ def test_trades_never_come_twice_and_both_kinds_count_for_themselves(it: Feed) -
     assert it.count("repeated_trades") == 2
 
 
+def test_a_trade_that_the_slower_of_two_connections_brings_late_is_not_lost(it: Feed) -> None:
+    for trade_id in (100, 101, 105, 102, 101, 103, 105, 104, 104, 300, 299, 105, 236, 237):
+        it.feed.publish_trade(PublicTrade("BTCUSDT", trade_id, 1, 100, 5, Side.BUY), 1)
+    assert [record["trade_id"] for record in it.polled()] == [100, 101, 105, 102, 103, 104, 300, 299, 237]
+    assert it.count("repeated_trades") == 5
+
+
 def test_a_ticker_goes_to_table_and_ring(it: Feed) -> None:
     it.feed.publish_ticker(MarkPrice("BTCUSDT", 7, 8455110762319, 84590.5, math.nan, 9), 8)
     record = it.polled()[0]

@@ -140,7 +140,65 @@ def test_while_two_connections_overlap_everything_older_is_a_repetition(
     sequencer.overlapping = True
     assert sequencer.on_delta(delta(10, 20, 9)) is Step.REPEATED
     assert sequencer.on_delta(delta(31, 40, 30)) is Step.APPLIED
-    assert sequencer.on_delta(delta(45, 50, 44)) is Step.GAP
+
+
+def test_while_two_connections_overlap_the_faster_one_waits_for_the_slower(
+    sequencer: BookSequencer, target: Target
+) -> None:
+    live(sequencer)
+    sequencer.overlapping = True
+    assert sequencer.on_delta(delta(31, 40, 30)) is Step.AHEAD
+    assert sequencer.on_delta(delta(41, 50, 40)) is Step.AHEAD
+    assert target.update_id == 20
+    assert sequencer.on_delta(delta(21, 30, 20)) is Step.APPLIED
+    assert sequencer.on_delta(delta(31, 40, 30)) is Step.APPLIED  # the slower one's copy finds both applied
+    assert (target.update_id, prices(target)) == (50, [1, 20, 30, 40, 50])
+
+
+def test_what_came_ahead_is_not_lost_when_the_slower_connection_ends(sequencer: BookSequencer, target: Target) -> None:
+    live(sequencer)
+    sequencer.overlapping = True
+    sequencer.on_delta(delta(31, 40, 30))
+    target.book.apply_delta([(30, 30)], [])  # the compiled path takes the slower one's delta by itself
+    target.update_id = 30
+    sequencer.overlapping = False
+    assert sequencer.on_delta(delta(41, 50, 40)) is Step.APPLIED
+    assert prices(target) == [1, 20, 30, 40, 50]
+
+
+def test_what_stays_missing_after_an_overlap_is_a_gap(sequencer: BookSequencer, target: Target) -> None:
+    live(sequencer)
+    sequencer.overlapping = True
+    assert sequencer.on_delta(delta(45, 50, 44)) is Step.AHEAD
+    sequencer.overlapping = False
+    assert sequencer.on_delta(delta(51, 60, 50)) is Step.GAP
+    assert sequencer.on_snapshot(snapshot(55)) is Step.LIVE
+    assert prices(target) == [1, 60]
+
+
+@settings(max_examples=300)
+@given(order=st.lists(st.booleans(), min_size=40, max_size=60), compiled=st.booleans())
+def test_two_overlapping_connections_in_any_interleaving_make_one_book(order: list[bool], compiled: bool) -> None:
+    """Both deliver batches 1..20 in order; `order` says whose turn it is. The compiled path applies what follows."""
+    target = Target()
+    sequencer = BookSequencer(target)
+    live(sequencer)
+    sequencer.overlapping = True
+    at = [0, 0]
+    for turn in order + [False] * 20 + [True] * 20:
+        if at[turn] == 20:
+            continue
+        at[turn] += 1
+        last = 20 + at[turn] * 10
+        one = delta(last - 9, last, last - 10)
+        if compiled and one.previous_update_id == target.update_id:
+            target.book.apply_delta(one.bids, one.asks)
+            target.update_id = last
+        else:
+            assert sequencer.on_delta(one) is not Step.GAP
+        assert prices(target) == [1, *range(20, target.update_id + 1, 10)]
+    sequencer.overlapping = False
+    assert sequencer.on_delta(delta(221, 230, 220)) is Step.APPLIED
 
 
 def test_a_gap_inside_the_buffer_begins_it_anew(sequencer: BookSequencer, target: Target) -> None:
