@@ -154,7 +154,7 @@ class BookSequencer:
         return delta.last_update_id == last or (self.overlapping and delta.last_update_id < last)
 
     def _catch_up(self) -> bool:
-        """Steps 5 and 6 on what came ahead; the compiled path may have moved the book since. True: it moved here too."""
+        """Steps 5 and 6 on what came ahead; the compiled path may have moved the book since. True: so did we."""
         moved = False
         while self._ahead and self._ahead[0].previous_update_id <= self._target.update_id:
             delta = self._ahead.popleft()
