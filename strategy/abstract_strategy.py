@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from strategy.strategy_runner import StrategyRunner
 
 
+# Bound once: a look-up of an enum member in its class is slow, and these stand on the way of every order.
+_BUY, _SELL = Side.BUY, Side.SELL
+
+
 class AbstractStrategy:
     """Derive from this. Do not override __init__ with arguments; prepare in `on_start`."""
 
@@ -94,7 +98,7 @@ class AbstractStrategy:
         Rounded to the tick (towards the passive side if post-only, else nearest) and down to the lot. Always returns
         an Order; one that was refused has state REJECTED with its reason, and on_order follows.
         """
-        return self._runner.submit(instrument, Side.BUY, price, quantity, post_only, time_in_force, reduce_only, tag)
+        return self._runner.submit(instrument, _BUY, price, quantity, post_only, time_in_force, reduce_only, tag)
 
     def sell(
         self, instrument: Instrument, price: float | Decimal | None, quantity: float | Decimal, *,
@@ -102,7 +106,7 @@ class AbstractStrategy:
         tag: Any = None,
     ) -> Order:  # fmt: skip
         """Send a sell order; see `buy`."""
-        return self._runner.submit(instrument, Side.SELL, price, quantity, post_only, time_in_force, reduce_only, tag)
+        return self._runner.submit(instrument, _SELL, price, quantity, post_only, time_in_force, reduce_only, tag)
 
     def cancel(self, order: Order) -> bool:
         """Ask for the end of an order. False: it is over already, or its cancel is on the way."""

@@ -52,9 +52,12 @@ if TYPE_CHECKING:
     from strategy.order import Fill, Order
     from strategy.venue_link import VenueLink
 
+# Bound once, as plain names: looking an enum member up in its class is slow, and these are compared per record.
 _QUOTE, _TRADE, _BOOK_TOP, _TICKER = (
     int(RecordKind.QUOTE), int(RecordKind.TRADE), int(RecordKind.BOOK_TOP), int(RecordKind.TICKER),
 )  # fmt: skip
+_RECOVERY: Final = int(RecordKind.RECOVERY)
+_STALE_EPOCH: Final = int(Reason.STALE_EPOCH)
 _RUNNING: Final = RunnerState.RUNNING
 
 BATCH: Final = 64
@@ -385,7 +388,7 @@ class StrategyContainer:
             count += 1
             now_ns = self.clock()
             self._measures.event_to_poll.record(now_ns - record.publish_time_ns)
-            if record.kind == RecordKind.RECOVERY:
+            if record.kind == _RECOVERY:
                 self._on_recovery(link, record, now_ns)
             elif link.session.drops_events:
                 link.session.dropped += 1
@@ -400,7 +403,7 @@ class StrategyContainer:
 
     def _on_event(self, link: VenueLink, event: OrderEvent, now_ns: int) -> None:
         self.events += 1
-        if event.reason == Reason.STALE_EPOCH:
+        if event.reason == _STALE_EPOCH:
             self._next_check_ns = 0  # another trader's epoch may have been accepted: look at the engine's row now
         if event.client_order_id == 0:
             if event.request_type == RequestType.RECOVER and event.event_type == EventType.REJECTED:

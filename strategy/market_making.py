@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from shm.layout import OrderState, Side
+from shm.layout import Side
 from strategy import glft
 from strategy.abstract_strategy import AbstractStrategy
 from strategy.intensity import IntensityEstimator
@@ -213,7 +213,7 @@ class MarketMakingStrategy(AbstractStrategy):
             if wanted and out < 0.5 * quoter.instrument.lot:
                 self._place(quoter, side, price)
             return
-        if order.state not in (OrderState.OPEN, OrderState.PARTIALLY_FILLED):
+        if not order.is_working:
             return  # a request is in flight: its answer comes first
         if not wanted:
             self.cancel(order)

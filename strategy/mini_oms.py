@@ -183,8 +183,45 @@ _PROOF_OF_LIFE: Final = frozenset({
     Input.STATUS_FILLED, Input.STATUS_CANCELED, Input.STATUS_EXPIRED, Input.CANCELED, Input.EXPIRED,
 })  # fmt: skip
 
-# Plain integers for the hot path: an enum member costs a look-up in its class and a slower comparison each time.
-_PENDING_NEW: Final = int(OrderState.PENDING_NEW)
+_FILLS: Final = frozenset({Input.FILL, Input.FILL_FEE})
+_NAMES_TERMS: Final = frozenset({Input.REPLACED, Input.CONFIRMED_WORKING, Input.STATUS_FILLED})
+_HAS_TEXT: Final = frozenset({
+    Input.REJECTED, Input.CANCEL_REJECTED, Input.REPLACE_REJECTED, Input.CANCELED, Input.EXPIRED,
+})  # fmt: skip
+
+# Bound once, as plain names: on CPython 3.11 looking an enum member up in its class costs some 100 ns, and the methods
+# below would do it a dozen times per event.
+(
+    _IN_ABSENT, _IN_ACCEPTED, _IN_ASK_CANCEL, _IN_ASK_REPLACE, _IN_CANCELED, _IN_CANCEL_REJECTED,
+    _IN_CONFIRMED_WORKING, _IN_ENGINE_LOST, _IN_EXPIRED, _IN_REJECTED, _IN_REPLACED,
+    _IN_REPLACE_REJECTED, _IN_STATUS_FILLED, _IN_STATUS_SILENT, _IN_STATUS_WORKING, _IN_UNKNOWN,
+) = (
+    Input.ABSENT, Input.ACCEPTED, Input.ASK_CANCEL, Input.ASK_REPLACE, Input.CANCELED, Input.CANCEL_REJECTED,
+    Input.CONFIRMED_WORKING, Input.ENGINE_LOST, Input.EXPIRED, Input.REJECTED,
+    Input.REPLACED, Input.REPLACE_REJECTED, Input.STATUS_FILLED, Input.STATUS_SILENT, Input.STATUS_WORKING,
+    Input.UNKNOWN,
+)  # fmt: skip
+(
+    _STEP_IF_COMPLETE, _STEP_IF_NEVER_ACCEPTED, _STEP_ILLEGAL, _STEP_RESUME, _STEP_REVIVE, _STEP_SAME,
+    _STEP_WORKING,
+) = map(int, (
+    Step.IF_COMPLETE, Step.IF_NEVER_ACCEPTED, Step.ILLEGAL, Step.RESUME, Step.REVIVE, Step.SAME, Step.WORKING,
+))  # fmt: skip
+(
+    _ST_FILLED, _ST_NONE, _ST_OPEN, _ST_PARTIALLY_FILLED, _ST_PENDING_CANCEL, _ST_PENDING_NEW, _ST_PENDING_REPLACE,
+    _ST_REJECTED, _ST_UNKNOWN,
+) = map(int, (
+    OrderState.FILLED, OrderState.NONE, OrderState.OPEN, OrderState.PARTIALLY_FILLED, OrderState.PENDING_CANCEL,
+    OrderState.PENDING_NEW, OrderState.PENDING_REPLACE, OrderState.REJECTED, OrderState.UNKNOWN,
+))  # fmt: skip
+(
+    _EV_CANCEL_REJECTED, _EV_FILL, _EV_REPLACE_REJECTED, _EV_SENT, _EV_STATUS,
+) = map(int, (
+    EventType.CANCEL_REJECTED, EventType.FILL, EventType.REPLACE_REJECTED, EventType.SENT, EventType.STATUS,
+))  # fmt: skip
+_RQ_CANCEL, _RQ_NEW, _RQ_QUERY = map(int, (RequestType.CANCEL, RequestType.NEW, RequestType.QUERY))
+_PART_FEE, _PART_QUANTITY = map(int, (FillPart.FEE, FillPart.QUANTITY))
+_SIDE_BUY, _SIDE_SELL = map(int, (Side.BUY, Side.SELL))
 
 CLOSED_KEPT: Final = 1024
 """Closed orders kept whole, so that late duplicates of their fills are still recognised by trade id."""
@@ -261,7 +298,7 @@ class MiniOMS:
     ) -> Order:  # fmt: skip
         """An order that is about to be published. `working`: its running totals, where the caller has them at hand."""
         order = Order(client_order_id, strategy_id, instrument, side)
-        order.state = _PENDING_NEW
+        order.state = _ST_PENDING_NEW
         order.price_mantissa = price_mantissa
         order.quantity_mantissa = order.counted_leaves = quantity_mantissa
         order.counted_open = True
@@ -287,7 +324,7 @@ class MiniOMS:
             leaves = max(0, max(order.quantity_mantissa, order.pending_quantity_mantissa) - order.filled_mantissa)
         is_open = order.state not in TERMINAL_STATES
         working = self.working(order.strategy_id, order.instrument.id)
-        if order.side == Side.BUY:
+        if order.side == _SIDE_BUY:
             working.buy += leaves - order.counted_leaves
         else:
             working.sell += leaves - order.counted_leaves
@@ -297,19 +334,19 @@ class MiniOMS:
 
     def ask_cancel(self, order: Order, now_ns: int) -> bool:
         """Note the wish. False: there is nothing to send (it is over, or a cancel is already on its way)."""
-        step = TRANSITIONS[order.state, Input.ASK_CANCEL]
-        if step == Step.ILLEGAL or order.cancel_pending or order.external:
+        step = TRANSITIONS[order.state, _IN_ASK_CANCEL]
+        if step == _STEP_ILLEGAL or order.cancel_pending or order.external:
             return False
         order.cancel_pending = True
-        if step != Step.SAME:
+        if step != _STEP_SAME:
             order.state = step
             order.state_time_ns = now_ns
         return True
 
     def ask_replace(self, order: Order, price_mantissa: int, quantity_mantissa: int, now_ns: int) -> bool:
         """Note the wish for a new price and a new *total* quantity. False: not in a state that can be replaced."""
-        step = TRANSITIONS[order.state, Input.ASK_REPLACE]
-        if step == Step.ILLEGAL or order.external:
+        step = TRANSITIONS[order.state, _IN_ASK_REPLACE]
+        if step == _STEP_ILLEGAL or order.external:
             return False
         order.pending_price_mantissa = price_mantissa
         order.pending_quantity_mantissa = quantity_mantissa
@@ -320,14 +357,14 @@ class MiniOMS:
 
     def not_published(self, order: Order, request_type: int, reason: int, text: str, now_ns: int) -> None:
         """The request could not even be put into the ring: nothing left, so the wish is undone here and now."""
-        if request_type == RequestType.NEW:
-            order.state = OrderState.REJECTED
-        elif request_type == RequestType.CANCEL:
+        if request_type == _RQ_NEW:
+            order.state = _ST_REJECTED
+        elif request_type == _RQ_CANCEL:
             order.cancel_pending = False
-            order.state = self._next(order, Step.RESUME)
+            order.state = self._next(order, _STEP_RESUME)
         else:
             order.pending_price_mantissa = order.pending_quantity_mantissa = 0
-            order.state = self._next(order, Step.RESUME)
+            order.state = self._next(order, _STEP_RESUME)
         order.reason, order.text, order.state_time_ns = reason, text, now_ns
         self._settle(order)
         self.listener.on_order(order)
@@ -347,7 +384,7 @@ class MiniOMS:
                     return None
                 if order_id in self._aged:
                     self.late_events += 1
-                    if event.event_type == EventType.FILL:
+                    if event.event_type == _EV_FILL:
                         self.log.warning(
                             "fill %r of order %d came after it aged out; dropped", event.trade_id, order_id
                         )
@@ -361,9 +398,9 @@ class MiniOMS:
             self.log.error("order %d: event type %d is not known here", order_id, event.event_type)
             return order
         order.recovered = True
-        asked = event.event_type == EventType.STATUS and event.request_type == RequestType.QUERY
+        asked = event.event_type == _EV_STATUS and event.request_type == _RQ_QUERY
         news = self._take_facts(order, event, given)
-        if (given == Input.FILL or given == Input.FILL_FEE) and not self._take_fill(order, event):
+        if given in _FILLS and not self._take_fill(order, event):
             return order
         self._step(order, given, event.reason, news, now_ns, asked)
         return order
@@ -372,7 +409,7 @@ class MiniOMS:
         """The engine of this venue died or was replaced: whatever was in flight is UNKNOWN until the venue's word."""
         for order in self._live_at(venue):
             order.cancel_pending = False
-            self._step(order, Input.ENGINE_LOST, Reason.DISCONNECTED, False, now_ns)
+            self._step(order, _IN_ENGINE_LOST, Reason.DISCONNECTED, False, now_ns)
 
     def begin_recovery(self, venue: int) -> None:
         """A bracket begins: from here on, which orders does it mention?"""
@@ -383,13 +420,13 @@ class MiniOMS:
         """The bracket ended. Live orders that it did not mention are UNKNOWN; they are returned, to be queried."""
         absent = [order for order in self._live_at(venue) if not order.recovered]
         for order in absent:
-            self._step(order, Input.ABSENT, Reason.VENUE_STATUS_UNKNOWN, False, now_ns)
+            self._step(order, _IN_ABSENT, Reason.VENUE_STATUS_UNKNOWN, False, now_ns)
         return absent
 
     def questionable(self, now_ns: int, patience_ns: int) -> Iterator[Order]:
         """Orders whose truth the venue should be asked for: an answer or a fill is overdue, or its words disagree."""
         for order in list(self.orders.values()):
-            waits = order.doubted or order.state not in (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
+            waits = order.doubted or order.state not in (_ST_OPEN, _ST_PARTIALLY_FILLED)
             if (
                 waits
                 and not order.external
@@ -402,20 +439,20 @@ class MiniOMS:
 
     # --- steps ------------------------------------------------------------------------------------------------------
     def _input_of(self, event: OrderEvent) -> Input | None:
-        if event.event_type != EventType.STATUS:
+        if event.event_type != _EV_STATUS:
             return _EVENT_INPUTS.get(event.event_type)
-        given = _STATUS_INPUTS.get(event.order_state, Input.STATUS_SILENT)
-        if given == Input.STATUS_WORKING and event.request_type == RequestType.QUERY:
-            return Input.CONFIRMED_WORKING
+        given = _STATUS_INPUTS.get(event.order_state, _IN_STATUS_SILENT)
+        if given == _IN_STATUS_WORKING and event.request_type == _RQ_QUERY:
+            return _IN_CONFIRMED_WORKING
         return given
 
     def _meet(self, event: OrderEvent, instrument: Instrument | None, now_ns: int) -> Order | None:
         """An order that this trader did not make: of an earlier trader of this instance, or somebody else's."""
         ours = instance_of(event.client_order_id) == self.instance
-        if event.event_type in (EventType.CANCEL_REJECTED, EventType.REPLACE_REJECTED, EventType.SENT):
+        if event.event_type in (_EV_CANCEL_REJECTED, _EV_REPLACE_REJECTED, _EV_SENT):
             self.late_events += 1  # answers about an order that nobody here knows say nothing that could be kept
             return None
-        if event.side not in (Side.BUY, Side.SELL):
+        if event.side not in (_SIDE_BUY, _SIDE_SELL):
             self.log.error("order %d is not known here and its event names no side; dropped", event.client_order_id)
             self.late_events += 1
             return None
@@ -426,7 +463,7 @@ class MiniOMS:
             self.late_events += 1
             return None
         order = Order(event.client_order_id, strategy_of(event.client_order_id) if ours else 0, instrument, event.side)
-        order.state = OrderState.UNKNOWN
+        order.state = _ST_UNKNOWN
         order.adopted, order.external = ours, not ours
         order.create_time_ns = order.state_time_ns = now_ns
         order.order_type, order.time_in_force, order.exec_flags = (
@@ -443,7 +480,7 @@ class MiniOMS:
     def _take_facts(self, order: Order, event: OrderEvent, given: Input) -> bool:
         """What an event says besides its kind. True where the strategy should hear of it even if the state stays."""
         news = False
-        first_acceptance = given == Input.ACCEPTED and not order.accepted
+        first_acceptance = given == _IN_ACCEPTED and not order.accepted
         if given in _PROOF_OF_LIFE:
             order.accepted = True
         if not order.exchange_order_id and event.exchange_order_id:
@@ -451,20 +488,20 @@ class MiniOMS:
         if event.cumulative_quantity > order.cumulative_mantissa:
             order.cumulative_mantissa = event.cumulative_quantity
         # An acceptance that was overtaken by a replace carries terms of the past: only the first one names them.
-        names_terms = given in (Input.REPLACED, Input.CONFIRMED_WORKING, Input.STATUS_FILLED) or (
-            (first_acceptance or given == Input.STATUS_WORKING)
-            and (order.state == OrderState.UNKNOWN or not order.pending_quantity_mantissa)
+        names_terms = given in _NAMES_TERMS or (
+            (first_acceptance or given == _IN_STATUS_WORKING)
+            and (order.state == _ST_UNKNOWN or not order.pending_quantity_mantissa)
         )
         if names_terms and event.quantity > 0:
             news = (event.price, event.quantity) != (order.price_mantissa, order.quantity_mantissa)
             order.price_mantissa, order.quantity_mantissa = event.price, event.quantity
-        if given == Input.REPLACED or given == Input.REPLACE_REJECTED:
+        if given in (_IN_REPLACED, _IN_REPLACE_REJECTED):
             order.pending_price_mantissa = order.pending_quantity_mantissa = 0
             news = True
-        elif given == Input.CANCEL_REJECTED or (given == Input.UNKNOWN and event.request_type == RequestType.CANCEL):
+        elif given == _IN_CANCEL_REJECTED or (given == _IN_UNKNOWN and event.request_type == _RQ_CANCEL):
             order.cancel_pending = False
             news = True
-        if given in (Input.REJECTED, Input.CANCEL_REJECTED, Input.REPLACE_REJECTED, Input.CANCELED, Input.EXPIRED):
+        if given in _HAS_TEXT:
             order.text = event.text.decode("utf-8", "replace") if event.text else ""
             order.error_code = event.error_code
         return news
@@ -475,7 +512,7 @@ class MiniOMS:
         if fill is None:
             fill = order.fills[event.trade_id] = Fill(order, event.trade_id)
         new = event.parts & ~fill.parts
-        if event.parts & fill.parts & FillPart.QUANTITY and (event.last_price, event.last_quantity) != (
+        if event.parts & fill.parts & _PART_QUANTITY and (event.last_price, event.last_quantity) != (
             fill.price_mantissa, fill.quantity_mantissa,
         ):  # fmt: skip
             self.fill_mismatches += 1
@@ -489,7 +526,7 @@ class MiniOMS:
         fill.parts |= new
         if event.liquidity:
             fill.liquidity = event.liquidity
-        if new & FillPart.QUANTITY:
+        if new & _PART_QUANTITY:
             fill.price_mantissa, fill.quantity_mantissa = event.last_price, event.last_quantity
             fill.exchange_time_ns = event.exchange_time_ns
             order.filled_mantissa += event.last_quantity
@@ -502,7 +539,7 @@ class MiniOMS:
                 self.log.error("order %d is filled with %d of %d", order.client_order_id, order.filled_mantissa, limit)
             self.count(order)
             self.listener.on_fill(order, fill)
-        if new & FillPart.FEE:
+        if new & _PART_FEE:
             fill.fee_mantissa = event.fee
             fill.fee_currency = event.fee_currency.decode("ascii", "replace")
             self.listener.on_fee(order, fill)
@@ -511,21 +548,21 @@ class MiniOMS:
     def _step(self, order: Order, given: Input, reason: int, news: bool, now_ns: int, asked: bool = False) -> None:
         before, was_closed = order.state, order.closed
         step = TRANSITIONS[before, given]
-        if step == Step.IF_NEVER_ACCEPTED:
-            step = Step.ILLEGAL if order.accepted else OrderState.REJECTED
-        if step == Step.ILLEGAL:
+        if step == _STEP_IF_NEVER_ACCEPTED:
+            step = _STEP_ILLEGAL if order.accepted else _ST_REJECTED
+        if step == _STEP_ILLEGAL:
             self._illegal(order, given)
             if not asked:
                 self._settle(order)
                 return
             step = _CONFIRMED_STATES[given]
-        elif step == Step.REVIVE:
+        elif step == _STEP_REVIVE:
             self._illegal(order, given)
         if asked:
             order.doubted = False
-        if step != Step.SAME:
+        if step != _STEP_SAME:
             order.state = self._next(order, step)
-        if order.state == OrderState.FILLED and order.cumulative_mantissa < order.quantity_mantissa:
+        if order.state == _ST_FILLED and order.cumulative_mantissa < order.quantity_mantissa:
             order.cumulative_mantissa = order.quantity_mantissa
         if order.state != before:
             order.state_time_ns = now_ns
@@ -538,31 +575,31 @@ class MiniOMS:
 
     def _next(self, order: Order, step: int) -> int:
         """The state that a step means for this order."""
-        if step < Step.SAME:
+        if step < _STEP_SAME:
             if step in TERMINAL_STATES:
                 order.cancel_pending = False
                 order.pending_price_mantissa = order.pending_quantity_mantissa = 0
             return step
-        if step in (Step.WORKING, Step.REVIVE):
+        if step in (_STEP_WORKING, _STEP_REVIVE):
             order.cancel_pending = False
             order.pending_price_mantissa = order.pending_quantity_mantissa = 0
         quantity = max(order.quantity_mantissa, order.pending_quantity_mantissa)
         if 0 < quantity <= order.filled_mantissa:
             order.cancel_pending = False
             order.pending_price_mantissa = order.pending_quantity_mantissa = 0
-            return OrderState.FILLED
-        if step == Step.IF_COMPLETE:
+            return _ST_FILLED
+        if step == _STEP_IF_COMPLETE:
             return order.state
         if not order.accepted:
             # Still unknown, or back to waiting for the answer to NEW with or without a cancel behind it.
-            if order.state == OrderState.UNKNOWN:
-                return OrderState.UNKNOWN
-            return OrderState.PENDING_CANCEL if order.cancel_pending else OrderState.PENDING_NEW
+            if order.state == _ST_UNKNOWN:
+                return _ST_UNKNOWN
+            return _ST_PENDING_CANCEL if order.cancel_pending else _ST_PENDING_NEW
         if order.cancel_pending:
-            return OrderState.PENDING_CANCEL
+            return _ST_PENDING_CANCEL
         if order.pending_quantity_mantissa:
-            return OrderState.PENDING_REPLACE
-        return OrderState.PARTIALLY_FILLED if order.filled_mantissa else OrderState.OPEN
+            return _ST_PENDING_REPLACE
+        return _ST_PARTIALLY_FILLED if order.filled_mantissa else _ST_OPEN
 
     def _settle(self, order: Order) -> None:
         """Bring totals and the place of the order (open, closed, aged) up to date with its state and fills."""
@@ -578,7 +615,7 @@ class MiniOMS:
             order.closed = False
             self.closed.pop(order.client_order_id, None)
             self.orders[order.client_order_id] = order
-            self._count_final(order, OrderState.NONE)
+            self._count_final(order, _ST_NONE)
         elif closed and order.state != order.closed_state:
             self._count_final(order, order.state)
         if order.closed and order.doubted and not order.external:

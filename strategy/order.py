@@ -6,12 +6,16 @@ hands it back to `cancel` and `replace`. Mantissas end in `_mantissa`; a name wi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from shm.layout import MONEY_SCALE, TERMINAL_STATES, ExecFlag, OrderState, Side
 
 if TYPE_CHECKING:
     from strategy.instrument import Instrument
+
+
+_WORKING: Final = frozenset({OrderState.OPEN, OrderState.PARTIALLY_FILLED})
+_BUY: Final = int(Side.BUY)
 
 
 class Fill:
@@ -59,7 +63,7 @@ class Fill:
 
     @property
     def signed_quantity(self) -> float:
-        return self.quantity if self.order.side == Side.BUY else -self.quantity
+        return self.quantity if self.order.side == _BUY else -self.quantity
 
     @property
     def fee(self) -> float:
@@ -156,7 +160,7 @@ class Order:
 
     @property
     def is_buy(self) -> bool:
-        return self.side == Side.BUY
+        return self.side == _BUY
 
     @property
     def is_terminal(self) -> bool:
@@ -166,7 +170,7 @@ class Order:
     @property
     def is_working(self) -> bool:
         """Open at the venue, with no request of ours in flight: it can be replaced."""
-        return self.state in (OrderState.OPEN, OrderState.PARTIALLY_FILLED)
+        return self.state in _WORKING
 
     @property
     def is_live(self) -> bool:

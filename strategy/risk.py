@@ -111,13 +111,13 @@ class StrategyRisk:
         return held < 0 and already + quantity <= -held
 
     def check(
-        self, position: Position, side: int, price: int, quantity: int, replaced: int, mid: float,
-        open_orders: int, now_ns: int, reduce_only: bool = False,
+        self, position: Position, side: int, price: int, quantity: int, replaced: int, notional: int,
+        mid: float, open_orders: int, now_ns: int, reduce_only: bool = False,
     ) -> int:  # fmt: skip
         """May this order (or replace: `replaced` is the quantity of that order that is out now, else 0) be sent?
 
-        `price` mantissa (0 = market order), `quantity` mantissa still to trade, `mid` float (NaN = none known),
-        `open_orders` live orders of the strategy without this one.
+        `price` mantissa (0 = market order), `quantity` mantissa still to trade, `notional` of both in 1e-8,
+        `mid` float (NaN = none known), `open_orders` live orders of the strategy without this one.
         """
         held = position.position_mantissa
         already = (position.working.buy if side == _BUY else position.working.sell) - replaced
@@ -151,7 +151,8 @@ class StrategyRisk:
                 Reason.RISK_COLLAR,
                 f"price {instrument.price_of(price)} is more than {self._band:.2%} from the mid {mid}",
             )
-        notional = instrument.notional(price or round(mid_mantissa), quantity)
+        if not price:
+            notional = instrument.notional(round(mid_mantissa), quantity)
         if notional > self._notional:
             return self._refuse(
                 Reason.RISK_NOTIONAL,

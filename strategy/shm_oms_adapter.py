@@ -89,7 +89,11 @@ class ShmOMSAdapter:
         request.cause_sequence = cause.sequence
         request.cause_receive_time_ns = cause.receive_time_ns
         request.cause_poll_time_ns = cause.poll_time_ns
-        return self._end(self._try_publish(request))
+        if self._try_publish(request):
+            self.published += 1
+            return True
+        self.refused += 1
+        return False
 
     def cancel(self, order: Order, now_ns: int) -> bool:
         """Publish a cancel, into the reserved part of the ring if need be. No deadline: late is better than never."""

@@ -60,6 +60,7 @@ class RunnerState(IntEnum):
 
 
 _RUNNING: Final = RunnerState.RUNNING
+_SILENT: Final = frozenset({RunnerState.STOPPED, RunnerState.FAILED})
 
 
 class StrategyRunner:
@@ -90,6 +91,10 @@ class StrategyRunner:
             instrument.id: container.pms.position(strategy_id, instrument) for instrument in self.instruments
         }
         self._working = [position.working for position in self.positions.values()]
+        self._desks = {
+            instrument.id: (self.positions[instrument.id], link, link.mds.views[instrument.id])
+            for link, instrument in instruments
+        }
         self._busy = False
         self._slow_logged_ns = 0
         self._slow = 0
@@ -124,7 +129,7 @@ class StrategyRunner:
     def notify(self, name: str, *arguments: Any) -> None:
         """Run a callback by name if the strategy has it and is alive; after the running one, where one runs."""
         handler = self.handlers[name]
-        if handler is None or self.state in (RunnerState.STOPPED, RunnerState.FAILED):
+        if handler is None or self.state in _SILENT:
             return
         if self._busy:
             self.container.later(self, name, arguments)
@@ -236,61 +241,32 @@ class StrategyRunner:
     ) -> Order:  # fmt: skip
         """See AbstractStrategy.buy."""
         now_ns = self.clock()
-        container = self.container
-        position = self.positions.get(instrument.id)
-        if position is None:
+        container, risk = self.container, self.risk
+        desk = self._desks.get(instrument.id)
+        if desk is None:
             text = f"{instrument.name} is not an instrument of strategy {self.name}"
             return self._refused(instrument, side, Reason.BAD_REQUEST, text, tag)
+        position, link, view = desk
         try:
             amount = instrument.quantity_mantissa(quantity)
             limit = 0 if price is None else instrument.price_mantissa(price, side, post_only)
         except InstrumentError as error:
             return self._refused(instrument, side, Reason.BAD_REQUEST, str(error), tag)
-        link = self.links[instrument.id]
-        view = link.mds.views[instrument.id]
-        if self.state is not _RUNNING:
-            return self._refused(
-                instrument,
-                side,
-                Reason.STRATEGY_STOPPED,
-                f"strategy {self.name} is {self.state.name.lower()}",
-                tag,
-                limit,
-                amount,
-            )
-        if not link.session.is_ready:
-            return self._refused(
-                instrument,
-                side,
-                Reason.NOT_READY,
-                f"{link.name} is not ready: {link.session.reason}",
-                tag,
-                limit,
-                amount,
-            )
-        risk = self.risk
-        if not view.fresh:
+        if self.state is not _RUNNING or not link.session.is_ready or not view.fresh:
+            reason, text = self._unfit(link, view)
             out = position.working.buy if side == 1 else position.working.sell
-            if not risk.reduces(position, side, amount, out, reduce_only):
-                return self._refused(
-                    instrument,
-                    side,
-                    Reason.RISK_STALE_DATA,
-                    f"{instrument.name} is stale: {view.reason}",
-                    tag,
-                    limit,
-                    amount,
-                )
-        if not reduce_only and limit and instrument.notional(limit, amount) < instrument.minimum_notional:
-            return self._refused(
-                instrument, side, Reason.BAD_REQUEST,
-                f"notional {instrument.notional(limit, amount) / 1e8:g} is below {instrument.name}'s smallest, "
-                f"{instrument.minimum_notional / 1e8:g}", tag, limit, amount,
-            )  # fmt: skip
+            # Stale data stops what adds, never what reduces.
+            if reason != Reason.RISK_STALE_DATA or not risk.reduces(position, side, amount, out, reduce_only):
+                return self._refused(instrument, side, reason, text, tag, limit, amount)
+        notional = instrument.notional(limit, amount)
+        if notional < instrument.minimum_notional and limit and not reduce_only:
+            smallest = instrument.minimum_notional / 1e8
+            text = f"notional {notional / 1e8:g} is below {instrument.name}'s smallest, {smallest:g}"
+            return self._refused(instrument, side, Reason.BAD_REQUEST, text, tag, limit, amount)
         open_orders = 0
         for working in self._working:
             open_orders += working.orders  # a generator would cost more than the sum
-        refusal = risk.check(position, side, limit, amount, 0, view.mid, open_orders, now_ns, reduce_only)
+        refusal = risk.check(position, side, limit, amount, 0, notional, view.mid, open_orders, now_ns, reduce_only)
         if refusal:
             return self._refused(instrument, side, refusal, risk.text, tag, limit, amount)
         order = container.oms.create(
@@ -308,6 +284,14 @@ class StrategyRunner:
             container.oms.not_published(order, RequestType.NEW, Reason.RING_FULL, "the request ring is full", now_ns)
         return order
 
+    def _unfit(self, link: VenueLink, view: MarketView) -> tuple[Reason, str]:
+        """Why nothing (or, on stale data, nothing that adds) may be sent now."""
+        if self.state is not _RUNNING:
+            return Reason.STRATEGY_STOPPED, f"strategy {self.name} is {self.state.name.lower()}"
+        if not link.session.is_ready:
+            return Reason.NOT_READY, f"{link.name} is not ready: {link.session.reason}"
+        return Reason.RISK_STALE_DATA, f"{view.instrument.name} is stale: {view.reason}"
+
     def cancel(self, order: Order) -> bool:
         """See AbstractStrategy.cancel. A cancel that cannot be sent now is kept and sent as soon as it can be."""
         if order.strategy_id != self.id or order.external:
@@ -318,12 +302,12 @@ class StrategyRunner:
         """See AbstractStrategy.replace."""
         now_ns = self.clock()
         instrument = order.instrument
-        position = self.positions.get(instrument.id)
-        if position is None or order.strategy_id != self.id:
-            return self._refuse(
-                Reason.BAD_REQUEST, f"order {order.client_order_id} is not of strategy {self.name}", order
-            )
-        if order.state not in (OrderState.OPEN, OrderState.PARTIALLY_FILLED):
+        desk = self._desks.get(instrument.id)
+        if desk is None or order.strategy_id != self.id:
+            text = f"order {order.client_order_id} is not of strategy {self.name}"
+            return self._refuse(Reason.BAD_REQUEST, text, order)
+        position, link, view = desk
+        if not order.is_working:
             state = OrderState(order.state).name
             return self._refuse(Reason.BAD_REQUEST, f"an order in state {state} cannot be replaced", order)
         try:
@@ -339,26 +323,14 @@ class StrategyRunner:
         if remaining <= 0:
             filled = order.filled_quantity
             return self._refuse(Reason.BAD_REQUEST, f"the new total is not above the {filled} that is filled", order)
-        link = self.links[instrument.id]
-        view = link.mds.views[instrument.id]
-        if self.state != RunnerState.RUNNING:
-            return self._refuse(Reason.STRATEGY_STOPPED, f"strategy {self.name} is {self.state.name.lower()}", order)
-        if not link.session.is_ready:
-            return self._refuse(Reason.NOT_READY, f"{link.name} is not ready: {link.session.reason}", order)
-        if not view.fresh:
-            return self._refuse(Reason.RISK_STALE_DATA, f"{instrument.name} is stale: {view.reason}", order)
+        if self.state is not _RUNNING or not link.session.is_ready or not view.fresh:
+            return self._refuse(*self._unfit(link, view), order)
+        out = order.counted_leaves
         open_orders = sum(working.orders for working in self._working) - 1
         refusal = self.risk.check(
-            position,
-            order.side,
-            limit,
-            remaining,
-            order.counted_leaves,
-            view.mid,
-            open_orders,
-            now_ns,
-            order.reduce_only,
-        )
+            position, order.side, limit, remaining, out, instrument.notional(limit, remaining), view.mid, open_orders,
+            now_ns, order.reduce_only,
+        )  # fmt: skip
         if refusal:
             return self._refuse(Reason(refusal), self.risk.text, order)
         oms = self.container.oms

@@ -29,7 +29,7 @@ from strategy.loader import StrategyLoadError
 from strategy.order import Order
 from strategy.parameters import ParameterError
 from strategy.strategy_runner import RunnerState
-from tests.strategy.world import INSTANCE_NUMBER, Limits, Settings, World
+from tests.strategy.world import INSTANCE_NUMBER, Limits, Settings, World, make_instrument_row
 
 
 class Probe(AbstractStrategy):
@@ -70,6 +70,12 @@ class Probe(AbstractStrategy):
 
     def on_trade(self, trade: Any) -> None:
         self.note("trade", trade.price)
+
+    def on_book(self, book: Any) -> None:
+        self.note("book", (book.bid_prices[0], book.ask_prices[0]))
+
+    def on_balance(self, balance: Any) -> None:
+        self.note("balance", (balance.currency, balance.wallet_balance))
 
     def on_ticker(self, ticker: Any) -> None:
         self.note("ticker", ticker.mark_price)
@@ -519,6 +525,23 @@ def test_trades_and_tickers_come_on_fresh_data_only(world: World, probe: Probe) 
     assert world.container.marks[world.btc] == 6_000_006_000_000, (
         "a mark is a state: it is kept also when not quoted on"
     )
+
+
+def test_books_and_balances_reach_the_strategy(world: World, probe: Probe) -> None:
+    world.book_top(60000.0, 60000.1)
+    world.balance_row(3, b"USDT", 100 * 10**8)
+    world.turn(0.2)
+    world.balance_row(3, b"USDT", 99 * 10**8)
+    world.turn(0.2)
+    world.turn(0.2)
+    assert probe.last("book") == (60000.0, 60000.1)
+    assert [what for name, what in probe.told if name == "balance"] == [(b"USDT", 100 * 10**8), (b"USDT", 99 * 10**8)]
+
+
+def test_a_changed_tick_size_is_taken_over_without_a_restart(world: World, probe: Probe) -> None:
+    world.instruments.write(0, make_instrument_row(tick_size=50))
+    world.turn(0.2)
+    assert buy(probe, 59000.37, post_only=True).price == 59000.0 and probe.instruments[0].tick == 0.5
 
 
 # --- engine, epoch, lost events ---------------------------------------------------------------------------------------

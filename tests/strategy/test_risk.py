@@ -38,7 +38,8 @@ def ask(pair: tuple[StrategyRisk, Position], side: Side = Side.BUY, quantity: in
         "reduce_only": False,
         **changes,
     }
-    return risk.check(position, side, quantity=quantity, **values)
+    notional = INSTRUMENT.notional(int(values["price"]), quantity)
+    return risk.check(position, side, quantity=quantity, notional=notional, **values)
 
 
 def test_an_order_within_all_limits_passes() -> None:

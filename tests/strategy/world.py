@@ -27,7 +27,9 @@ from shm.layout import (
     Word,
 )
 from shm.records import (
+    BalanceRow,
     BookRow,
+    BookTop,
     InstrumentRow,
     MarketStatus,
     OrderEvent,
@@ -124,6 +126,7 @@ class World:
         self.instruments = TableWriter(segment("binance.instruments"))
         self.books = TableWriter(segment("binance.books"))
         self.positions = TableWriter(segment("binance.positions"))
+        self.balances = TableWriter(segment("binance.balances"))
         self.words = Words(segment("words"))
         self.status = {
             process: TableWriter(segment("status"), row=self.instance.process_row(process)) for process in processes
@@ -283,6 +286,18 @@ class World:
         record.instrument_id, record.venue, record.code = self.btc, Venue.BINANCE, code
         record.receive_time_ns = self.now_ns
         return self.market.publish(record)
+
+    def book_top(self, bid: float, ask: float) -> int:
+        record = BookTop()
+        record.instrument_id, record.venue, record.bid_count, record.ask_count = self.btc, Venue.BINANCE, 1, 1
+        record.bid_prices[0], record.ask_prices[0] = bid, ask
+        record.receive_time_ns = self.now_ns
+        return self.market.publish(record)
+
+    def balance_row(self, row_number: int, currency: bytes, wallet_balance: int) -> None:
+        row = BalanceRow()
+        row.venue, row.valid, row.currency, row.wallet_balance = Venue.BINANCE, 1, currency, wallet_balance
+        self.balances.write(row_number, row)
 
     def position_row(self, position: int, entry_price: float = 0.0, exchange_time_ns: int | None = None) -> None:
         row = PositionRow()
