@@ -78,6 +78,11 @@ class Child:
                 self._status = os.waitstatus_to_exitcode(status)
         return self._status is None
 
+    @property
+    def killed(self) -> bool:
+        """Ended by kill -9: ours, or its own."""
+        return not self.running and self._status == -signal.SIGKILL
+
     def close(self) -> None:
         self.kill()
         if self._read_end >= 0:
