@@ -46,7 +46,7 @@ $(STAMPS)/tools: .ci/require-tools
 $(STAMPS)/dependencies: requirements.lock $(STAMPS)/tools
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	@echo "installing locked dependencies into $(VENV)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
 # Incremental: an extension is compiled again when its .so is older than what it is made from.
@@ -58,7 +58,7 @@ $(STAMPS)/compiled: $(STAMPS)/dependencies pyproject.toml setup.py shm/layout.py
 # Editable, so that the `corelane` command exists; finds everything compiled already.
 $(STAMPS)/installed: $(STAMPS)/compiled pyproject.toml
 	@if [ ! -e $@ ] || [ pyproject.toml -nt $@ ]; then \
-		$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .; \
+		$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .; \
 	fi
 	@touch $@
 
