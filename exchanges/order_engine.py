@@ -30,7 +30,8 @@ COUNTERS: Final = (
     "requests", "accepted", "rejected", "filled", "canceled", "expired", "replaced", "fills", "unknown",
     "unknown_settled_executed", "unknown_settled_absent", "stale_epoch", "risk_rejected", "deadline_passed",
     "rate_limited", "kill_switch_refused", "ring_full", "reconnects", "duplicate_facts", "late_fills", "contradictions",
-    "fills_fetched", "external_orders", "malformed", "not_sent", "heartbeat_lost", "recoveries", "requests_found_by_tick",
+    "fills_fetched", "external_orders", "malformed", "not_sent", "heartbeat_lost", "recoveries",
+    "requests_found_by_tick",
 )  # fmt: skip
 HISTOGRAMS: Final = ("request_to_poll", "poll_to_send", "send_to_reply", "event_publish")
 
@@ -157,9 +158,15 @@ class OrderEngine:
         self.refuse(request, Reason.NOT_SENT, "stood in the ring when the engine started")
 
     def guard(self, request: OrderRequest) -> Reason:
-        """Asked by the gateway just before the bytes leave."""
-        kind = request.request_type
-        if kind not in (RequestType.NEW, RequestType.REPLACE):
+        """Asked by the gateway just before the bytes leave; NONE counts as the moment of sending."""
+        reason = self._refusal_now(request)
+        if not reason:
+            self.merger.leaving(request, self._clock())
+        return reason
+
+    def _refusal_now(self, request: OrderRequest) -> Reason:
+        """What may have changed since the request was made; cancels and queries always pass."""
+        if request.request_type not in (RequestType.NEW, RequestType.REPLACE):
             return Reason.NONE
         if self._kill_switch() & 1:
             self._count("kill_switch_refused")
@@ -186,7 +193,7 @@ class OrderEngine:
             return Reason.NOT_READY
         if self._events.overflowed:
             return Reason.RESYNC
-        return self.guard(request)
+        return self._refusal_now(request)
 
     def _new(self, request: OrderRequest, now: int) -> None:
         order_id = request.client_order_id

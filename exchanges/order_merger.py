@@ -116,6 +116,16 @@ class OrderMerger:
             self._unsent.add(key)
         return in_flight
 
+    def leaving(self, request: OrderRequest, now: int) -> None:
+        """The last check has passed and the bytes go to the socket now. SENT is told later, off the path, but whatever
+        the venue says before that already carries the time."""
+        key = (request.epoch, request.request_id)
+        self._unsent.discard(key)
+        in_flight = self._in_flight.get(key)
+        if in_flight is not None and request.request_id:
+            in_flight.send_time_ns = now
+            self._poll_to_send.record(max(0, now - in_flight.poll_time_ns))
+
     def hold(self, request: OrderRequest) -> None:
         """A cancel of an order that the venue has not confirmed: it goes out when the order's reply has come."""
         self._held.setdefault(request.client_order_id, []).append(copy_request(request))
@@ -189,11 +199,8 @@ class OrderMerger:
         self._store.changed(order)
 
     def _sent(self, fact: OrderEvent, in_flight: InFlight | None) -> None:
-        self._unsent.discard((fact.epoch, fact.request_id))
         if in_flight is None:
             return
-        in_flight.send_time_ns = fact.send_time_ns
-        self._poll_to_send.record(max(0, fact.send_time_ns - in_flight.poll_time_ns))
         if in_flight.answered:
             return
         order = self._store.get(in_flight.order_id) if in_flight.order_id else None

@@ -5,11 +5,14 @@ The steps
 2. Wait for the private stream: what happens from here on comes as facts of its own, and merging makes order irrelevant.
 3. Download open orders, own trades since the watermark, the end of each order that we thought open and the venue does
    not list, the orders behind trades that name unknown ones, positions. Any failure: pause, and all of it again.
-4. Without waiting in between: merge, tell STATUS of every open order and of every order that ended, seed the risk gate.
+4. Merge all that, tell STATUS of every open order and of every order that ended, seed the risk gate. Live facts may
+   come in between: merging knows no order.
 5. For a trader that asked (nonce not 0): tell again what it may have dropped while it asked, or missed to a full ring:
    fills and ends of its own epoch. It knows fills by trade id, so twice does no harm.
 6. END(nonce). From here on the engine takes orders.
-A new request while one runs replaces it: END comes for the newest nonce only.
+A new request while one runs replaces it: END comes for the newest nonce only. A bracket may be longer than the ring:
+for a trader that asked, and so drains it, it waits for room. One that nobody asked for (nonce 0) never waits: with no
+trader there, what does not fit is an overflow, and the next trader's own bracket makes up for it.
 
 Who calls it: order_engine.py for RECOVER (nonce of the trader), processes/trading_engine.py at the start and after each
 reconnect of the private stream (nonce 0), which also calls `sweep`.
@@ -37,6 +40,8 @@ from shm.records import OrderEvent, PositionRow, Recovery
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 5.0
 RING_PAUSE_S: Final = 0.002
+ROOM: Final = 16
+"""Free slots that are left for live events while a bracket is told."""
 LOSS_MARGIN_NS: Final = 5_000_000_000
 """How far a trader may have been behind when it asked: what was told within this time before is told again."""
 REPLICA_LAG_NS: Final = 10_000_000_000
@@ -82,14 +87,16 @@ class RecoveryBracket:
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         ring_sequence: Callable[[], int] = lambda: 0,
+        ring_free: Callable[[], int] = lambda: ROOM,
     ) -> None:
         """stream_up: returns when the private stream delivers. set_ready: opens and closes the engine for new orders.
-        ring_sequence: last sequence of the event ring."""
+        ring_sequence, ring_free: last sequence and free slots of the event ring."""
         self._merger, self._store, self._ledger, self._gate = merger, store, ledger, gate
         self._events, self._source, self._instruments = events, source, instruments
         self._stream_up, self._set_ready = stream_up, set_ready
         self._venue_time_ns, self._clock, self._count = venue_time_ns, clock, counters.add
         self._log, self._spawn, self._sleep, self._ring_sequence = log, spawn, sleep, ring_sequence
+        self._ring_free = ring_free
         self._task: asyncio.Task[None] | None = None
         self._present = (0, 0, 0)
         self.lost_before_ns = clock()
@@ -113,19 +120,19 @@ class RecoveryBracket:
         for earlier in (self.lost_before_ns, self._events.overflowed_since_ns):
             if earlier:
                 loss_since_ns = min(loss_since_ns, earlier - LOSS_MARGIN_NS)
-        await self._tell(self._record(RecoveryPhase.BEGIN, nonce, epoch))
-        # Nothing is told between BEGIN's publication and these copies: they are exactly what stands before it.
+        await self._tell(self._record(RecoveryPhase.BEGIN, nonce, epoch), nonce)
+        # Nothing is told between BEGIN's publication and these copies: they are what stands before it.
         fills_before, closed_before = list(self._merger.recent_fills), list(self._store.closed_orders())
         if nonce:
             self._events.start_over()
         download = await self._download_until_complete()
-        told, fills = self._apply(download)
+        told, fills = await self._apply(download, nonce)
         if nonce:
-            fills += self._tell_again(epoch, loss_since_ns, fills_before, closed_before)
+            fills += await self._tell_again(epoch, loss_since_ns, fills_before, closed_before)
         end = self._record(RecoveryPhase.END, nonce, epoch)
         end.open_orders, end.fills = told, fills
         end.watermark = self._ring_sequence() + 1
-        await self._tell(end)
+        await self._tell(end, nonce)
         if nonce:
             self.lost_before_ns = 0
             self._events.whole_again()
@@ -143,11 +150,16 @@ class RecoveryBracket:
         record.receive_time_ns = self._clock()
         return record
 
-    async def _tell(self, record: Recovery) -> None:
-        """A bracket's ends must arrive: a full ring is waited for (the trader drains it), not given up."""
-        if self._events.emit(record):
+    async def _tell(self, record: Recovery, nonce: int) -> None:
+        """Both ends must reach a trader that asked: a full ring is waited for, not given up."""
+        if self._events.emit(record) or not nonce:
             return
         while not self._events.republish(record):
+            await self._sleep(RING_PAUSE_S)
+
+    async def _room(self, nonce: int) -> None:
+        """Until the ring has room for some more events, where somebody drains it."""
+        while nonce and self._ring_free() < ROOM:
             await self._sleep(RING_PAUSE_S)
 
     # --- step 3 -----------------------------------------------------------------------------------------------------
@@ -209,27 +221,33 @@ class RecoveryBracket:
                 result.strangers.append(fact)
 
     # --- step 4 -----------------------------------------------------------------------------------------------------
-    def _apply(self, download: Download) -> tuple[int, int]:
-        """Merge and tell; (orders told, fills that were news). Never waits: no live fact comes in between."""
+    async def _apply(self, download: Download, nonce: int) -> tuple[int, int]:
+        """Merge and tell; (orders told, fills that were news)."""
         told: dict[int, Order] = {}
         adopted: set[int] = set()
         for fact in (*download.open_orders, *download.ended, *download.strangers):
+            await self._room(nonce)
             if self._store.get(fact.client_order_id) is None:
                 adopted.add(fact.client_order_id)  # merging tells its STATUS
             self._merger.on_fact(fact)
             order = self._store.get(fact.client_order_id)
             if order is not None:
                 told[order.client_order_id] = order
-        fills = sum(self.merge_trades(instrument_id, trades) for instrument_id, trades in download.trades.items())
+        fills = 0
+        for instrument_id, trades in download.trades.items():
+            fills += await self._merge_trades(instrument_id, trades, nonce)
         for order in told.values():
+            await self._room(nonce)
             if order.client_order_id not in adopted or order.closed:
                 self._merger.tell_status(order, Reason.NONE)
         for order in self._store.open_orders():
-            if order.client_order_id not in told and not order.external:
-                if order.accepted:
-                    self._merger.tell_status(order, Reason.NONE)
-                else:
-                    self._merger.tell_unanswered(order)
+            await self._room(nonce)
+            if order.client_order_id in told or order.external or order.closed:
+                continue
+            if order.accepted:
+                self._merger.tell_status(order, Reason.NONE)
+            else:
+                self._merger.tell_unanswered(order)
         for order in download.doubtful:
             if not order.closed:
                 self._merger.doubt(order)
@@ -246,13 +264,14 @@ class RecoveryBracket:
             else:
                 self._gate.seed(instrument.id, row.position if row is not None else 0, asked_time_ns)
 
-    def merge_trades(self, instrument_id: int, trades: list[OrderEvent]) -> int:
+    async def _merge_trades(self, instrument_id: int, trades: list[OrderEvent], nonce: int) -> int:
         """Merge a complete read of own trades since the watermark and move it; how many were news."""
         first_read = self._ledger.watermark(instrument_id) is None
         fresh = 0
         settled_ns = self._venue_time_ns() - REPLICA_LAG_NS
         watermark = 0 if first_read else -1
         for trade in sorted(trades, key=lambda fact: int(fact.trade_id)):
+            await self._room(nonce)
             trade_id = int(trade.trade_id)
             order = self._store.by_exchange_id(instrument_id, trade.exchange_order_id)
             if order is not None:
@@ -266,15 +285,17 @@ class RecoveryBracket:
         return fresh
 
     # --- step 5 -----------------------------------------------------------------------------------------------------
-    def _tell_again(self, epoch: int, since_ns: int, fills: list[OrderEvent], closed: list[Order]) -> int:
+    async def _tell_again(self, epoch: int, since_ns: int, fills: list[OrderEvent], closed: list[Order]) -> int:
         """Those of the trader's own epoch that were told since then; how many fills."""
         repeated = 0
         for event in fills:
             if event.publish_time_ns >= since_ns and event.client_order_id >> 32 & 0xFFFF == epoch & 0xFFFF:
+                await self._room(1)
                 self._events.republish(event)
                 repeated += 1
         for order in closed:
             if order.closed_time_ns >= since_ns and order.client_order_id >> 32 & 0xFFFF == epoch & 0xFFFF:
+                await self._room(1)
                 self._merger.tell_status(order, Reason.NONE)
         return repeated
 
@@ -293,7 +314,7 @@ class RecoveryBracket:
             for fact in (*listed, *download.strangers):
                 self._merger.on_fact(fact)
             download.strangers.clear()
-            self.merge_trades(instrument.id, download.trades[instrument.id])
+            await self._merge_trades(instrument.id, download.trades[instrument.id], 0)
             ids = {fact.client_order_id for fact in listed}
             for order in thought_open:
                 if order.instrument_id == instrument.id and order.client_order_id not in ids and not order.closed:

@@ -252,6 +252,7 @@ class TradingEngine:
             log=self._log,
             spawn=self._spawn,
             ring_sequence=lambda: self._writer.published,
+            ring_free=lambda: self._writer.free,
         )
         self._engine.recoverer = self._bracket
         self._watch = TraderWatch(

@@ -187,13 +187,13 @@ class BinanceOMS:
 
     async def _submit(self, request: OrderRequest) -> None:
         """One request from its last check to its one outcome."""
-        if reason := self._guard(request):
-            self._sink(refusal(request, reason))
-            return
         try:
             query = self._encoders[request.request_type](request)
         except UnsupportedRequest as failure:
             self._sink(refusal(request, Reason.BAD_REQUEST, str(failure)))
+            return
+        if reason := self._guard(request):
+            self._sink(refusal(request, reason))
             return
         try:
             reply = await self._transmit(request, query)

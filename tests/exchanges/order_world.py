@@ -410,6 +410,7 @@ class World:
             log=self.log,
             spawn=self.spawn,
             sleep=self.sleep,
+            ring_free=lambda: 1 << 20 if self.ring_room is None else self.ring_room,
         )
         self.engine.recoverer = bracket
         return bracket
@@ -459,6 +460,8 @@ class World:
 
     # --- facts --------------------------------------------------------------------------------------------------------
     def tell_sent(self, request: OrderRequest) -> None:
+        """The gateway's last check and its word that the bytes left."""
+        assert self.engine.guard(request) == Reason.NONE
         fact = fact_of_request(request, EventType.SENT)
         fact.send_time_ns = self.now
         self.merger.on_fact(fact)

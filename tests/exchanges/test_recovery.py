@@ -129,19 +129,31 @@ async def test_a_trader_whose_ring_was_full_gets_everything_it_missed(world: Wor
     assert not world.events.overflowed
 
 
-async def test_a_bracket_that_does_not_fit_leaves_the_resync_word(world: World) -> None:
+async def test_a_bracket_longer_than_the_ring_waits_for_the_trader_that_asked(world: World) -> None:
+    for _ in range(100):
+        world.venue.place(world.new_request(quantity=1))
+    world.ring_room = 20
+
+    async def drain() -> None:
+        while not any(getattr(record, "phase", 0) == RecoveryPhase.END for record in world.told):
+            await world.sleep(0.001)
+            world.ring_room = 20
+
+    world.spawn(drain())
+    told = await recover(world)
+    assert [event.event_type for event in told] == [E.STATUS] * 100
+    assert world.resync.value == 0
+
+
+async def test_a_bracket_that_nobody_asked_for_does_not_wait_for_a_trader(world: World) -> None:
     for _ in range(5):
         world.venue.place(world.new_request())
     world.ring_room = 3
-
-    async def drain() -> None:
-        while world.ring_room == 3 or not world.resync.value:
-            await world.sleep(0)
-        world.ring_room = None
-
-    world.spawn(drain())
-    await recover(world)
-    assert world.resync.value == 1
+    assert world.engine.recoverer is not None
+    world.engine.recoverer.request(0, EPOCH, world.now)
+    await world.settle_down()
+    assert world.engine.ready
+    assert (world.ring_room, world.resync.value) == (0, 1), "the next trader has to recover"
 
 
 async def test_a_full_ring_delays_begin_instead_of_losing_it(world: World) -> None:
