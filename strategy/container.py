@@ -278,10 +278,9 @@ class StrategyContainer:
         work = 0
         for link in self.links:
             work += self._poll_events(link)
-            work += self._poll_market(link)
+            work += self._poll_market(link)  # leaves no cause behind: what follows was not led to by a record
         now_ns = self.clock()
         if now_ns >= self.timers.next_ns:
-            self._cause.clear()
             for runner, name in self.timers.due(now_ns):
                 runner.notify("on_timer", name)
                 work += 1
@@ -289,7 +288,6 @@ class StrategyContainer:
             self._tell_later()
             work += 1
         if now_ns >= self._next_check_ns:
-            self._cause.clear()
             self.check(now_ns)
         return work
 

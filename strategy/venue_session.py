@@ -76,7 +76,7 @@ class VenueSession:
                 return lost
         age_ns = now_ns - row.heartbeat_time_ns
         if age_ns > self._heartbeat_limit_ns:
-            return self._away(f"the trading engine's heartbeat is {age_ns / 1e6:.0f} ms old")
+            return self._away(f"the trading engine is silent for more than {self._heartbeat_limit_ns / 1e6:.0f} ms")
         if row.state not in SERVING:
             return self._away(f"the trading engine is {ProcessState(row.state).name.lower()}")
         if self.state == SessionState.AWAY and self.reason.startswith("the trading engine"):
@@ -89,6 +89,8 @@ class VenueSession:
         self._move(SessionState.AWAY, reason)
         self._owes_bracket = True
         self._nonce = 0
+        if not was_away:
+            self._ask_at_ns = 0  # the wait that runs was for the bracket of an engine that is gone
         return not was_away
 
     # --- asking -----------------------------------------------------------------------------------------------------

@@ -288,6 +288,31 @@ def test_a_refused_order_never_existed_and_is_told_after_the_callback(world: Wor
     assert world.take_requests() == [] and probe.orders == []
 
 
+def test_a_callback_never_runs_inside_another(world: World, probe: Probe) -> None:
+    """Also where MiniOMS has news in the middle of one: here the ring is full and the order ends at once."""
+    world.runner().risk._open_orders = 1000
+    while buy(probe, quantity=0.001).state == OrderState.PENDING_NEW:
+        pass
+    world.turn()
+    depth: list[str] = []
+    seen: list[list[str]] = []
+
+    def enter(name: str) -> Any:
+        def act(_: Any) -> None:
+            depth.append(name)
+            seen.append(list(depth))
+            if name == "quote":
+                assert buy(probe, quantity=0.001).reason == Reason.RING_FULL
+            depth.pop()
+
+        return act
+
+    probe.act = {"quote": enter("quote"), "order": enter("order")}
+    world.quote()
+    world.turn()
+    assert seen == [["quote"], ["order"]]
+
+
 @pytest.mark.parametrize(
     ("price", "quantity", "reason", "words"),
     [

@@ -98,6 +98,21 @@ def test_inventory_moves_both_quotes_against_itself(world: World) -> None:
     assert abs(bid.price - model_bid) < 0.3 and abs(ask.price - model_ask) < 0.3
 
 
+def test_a_quote_that_leans_toward_the_market_stops_at_the_best_price_of_its_side(world: World) -> None:
+    market = Market(
+        world, risk_aversion=0.5, minimum_half_spread_ticks=0.0, maximum_half_spread_ticks=1.0, requote_ticks=1.0
+    )
+    _, ask = market.settle()
+    request = OrderRequest()
+    for name in ("client_order_id", "strategy_id", "side"):
+        setattr(request, name, getattr(ask, name))
+    request.instrument_id, request.price, request.quantity = world.btc, ask.price_mantissa, 10
+    world.fill(request, 10, b"t1")
+    bid, ask = market.settle()
+    assert bid.price == 60000.0, "short, it wants to buy above the mid: it joins the best bid, no more"
+    assert ask.price > 60001.0
+
+
 def test_at_its_inventory_limit_it_quotes_only_the_reducing_side(world: World) -> None:
     market = Market(world, maximum_inventory_orders=1.0)
     bid, _ = market.settle()
