@@ -133,6 +133,9 @@ def demo(
         int | None, typer.Option(min=1, max=65535, help="The simulator's port. Default: a free one.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep logs and journals, and say where.")] = False,
+    fault_plan: Annotated[
+        str, typer.Option(help="none, or random: wire faults and kill -9 of the four processes, by the seed.")
+    ] = "none",
 ) -> None:
     """Trade against the embedded simulator for a while, then compare our books with the venue's to the last digit.
 
@@ -150,6 +153,7 @@ def demo(
         symbols=tuple(part for part in symbols.split(",") if part),
         port=port,
         keep=keep,
+        fault_plan=fault_plan,
     )
     raise typer.Exit(demonstration.run(options))
 

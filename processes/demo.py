@@ -28,6 +28,7 @@ from processes.demo_report import DemoReport, VenueReport, VenueTruth
 from processes.demo_screen import Screen, is_terminal
 from processes.demo_view import SetView, VenueView
 from processes.exit_codes import ExitCode, Failure
+from processes.fault_plan import FaultRunner, plan
 from processes.log import LogManager
 from processes.supervisor import Supervisor
 from shm.journal import read_journal
@@ -44,6 +45,8 @@ CANCEL_TIMEOUT_S = 10.0
 """From "cancel all" to the venue's word that no order is open."""
 SETTLE_TIMEOUT_S = 10.0
 """For the last mark and the last fill to come through after the market was frozen."""
+FAULT_PATIENCE = 4.0
+"""Times as much patience where faults struck: an unknown outcome is settled after the venue's receive window only."""
 
 
 def run(options: DemoOptions) -> int:
@@ -79,7 +82,7 @@ def _trade(config: Config, options: DemoOptions, report: DemoReport, stops: _Sto
         with Supervisor(config, log.logger, errors_to_files=True) as supervisor:
             view = SetView(config, supervisor.instance)
             with Screen(view, options.seconds, live=options.screen and is_terminal()) as screen:
-                session = _Session(config, supervisor, view, screen, stops)
+                session = _Session(config, supervisor, view, screen, stops, options)
                 session.start()
                 session.trade(options.seconds)
                 session.end(report)
@@ -90,7 +93,15 @@ def _trade(config: Config, options: DemoOptions, report: DemoReport, stops: _Sto
 class _Session:
     """One demo while its processes live."""
 
-    def __init__(self, config: Config, supervisor: Supervisor, view: SetView, screen: Screen, stops: _Stops) -> None:
+    def __init__(
+        self,
+        config: Config,
+        supervisor: Supervisor,
+        view: SetView,
+        screen: Screen,
+        stops: _Stops,
+        options: DemoOptions,
+    ) -> None:
         self._config = config
         self._supervisor = supervisor
         self._view = view
@@ -99,6 +110,16 @@ class _Session:
         self._began_s = time.monotonic()
         self._next_refresh_s = 0.0
         self._ended_early = ""
+        self._faults: FaultRunner | None = None
+        if options.fault_plan == "random":
+            self._faults = FaultRunner(
+                plan(options.seed, options.seconds),
+                arm=lambda fault: self._at_all(lambda url: demo_venue.arm(url, fault)),
+                disarm=lambda: self._at_all(demo_venue.disarm),
+                pids=self._pids,
+                order_in_flight=lambda: any(one.books and one.books.open_orders() for one in view.venues.values()),
+            )
+        self._patience = 1.0 if self._faults is None else FAULT_PATIENCE
 
     def start(self) -> None:
         self._supervisor.start(self._turn_at_start)
@@ -113,6 +134,8 @@ class _Session:
         next_look_s = 0.0
         while self._elapsed() < seconds and not self._stops.early:
             self._turn("trading")
+            if self._faults is not None:
+                self._faults.poll(self._elapsed())
             if time.monotonic() >= next_look_s:
                 next_look_s = time.monotonic() + 1.0
                 if all(demo_venue.all_ended(self._url(name)) for name in self._view.venues):
@@ -128,11 +151,18 @@ class _Session:
         self._stops.check()
         if self._ended_early:
             report.notes.append(self._ended_early)
+        if self._faults is not None:
+            self._faults.stop()
+            report.add_faults(self._faults.deaths())
+            if not self._wait_for(self._all_ready, CANCEL_TIMEOUT_S):
+                report.notes.append("not every process came back after the faults")
         self._ask_trader("pause", report)
         self._ask_trader("cancel-all", report)
         for name, view in self._view.venues.items():
             if not self._wait_for(lambda view=view, name=name: self._nothing_open(name, view), CANCEL_TIMEOUT_S):  # type: ignore[misc]
-                report.notes.append(f"{name}: orders were still open {CANCEL_TIMEOUT_S:g} s after they were canceled")
+                report.notes.append(
+                    f"{name}: orders were still open {CANCEL_TIMEOUT_S * self._patience:g} s after they were canceled"
+                )
             demo_venue.freeze(self._url(name))
         for name, view in self._view.venues.items():
             report.venues[name] = self._compare(name, view, report)
@@ -177,8 +207,19 @@ class _Session:
         except ControlError as error:
             report.notes.append(str(error))
 
+    def _at_all(self, act: Callable[[str], None]) -> None:
+        for name in self._view.venues:
+            act(self._url(name))
+
+    def _pids(self, role: str) -> list[int]:
+        children = self._supervisor.children.values()
+        return [child.pid for child in children if child.role == role and child.process is not None]
+
+    def _all_ready(self) -> bool:
+        return all(self._supervisor.is_ready(name) for name in self._supervisor.children)
+
     def _wait_for(self, condition: Callable[[], bool], timeout_s: float) -> bool:
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s * self._patience
         self._stops.check()
         while not condition():
             if time.monotonic() > deadline:

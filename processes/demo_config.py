@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from processes.exit_codes import ExitCode, Failure
+from processes.fault_plan import PLANS
 
 VENUE = "binance"
 INSTANCE_NUMBER = 101
@@ -34,10 +35,15 @@ class DemoOptions:
     keep: bool = False
     port: int | None = None
     """The simulator's; None: a free one."""
+    fault_plan: str = "none"
+    """One of `fault_plan.PLANS`."""
 
 
 def check_options(options: DemoOptions) -> Path | None:
     """The recording to play, absolute, or None for the generator. Raises Failure with one sentence."""
+    if options.fault_plan not in PLANS:
+        known = " or ".join(PLANS)
+        raise Failure(f"--fault-plan: found {options.fault_plan!r}, expected {known}", ExitCode.CONFIG)
     for symbol in options.symbols:
         if symbol not in ORDER_QUANTITY:
             known = ", ".join(ORDER_QUANTITY)

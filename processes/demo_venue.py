@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -36,6 +37,16 @@ def faults(url: str) -> dict[str, dict[str, int]]:
     """What was injected, by kind. Raises Failure."""
     found = _request(f"{url}/admin/truth").get("faults", {})
     return found if isinstance(found, dict) else {}
+
+
+def arm(url: str, fault: Mapping[str, Any]) -> None:
+    """Let one fault strike. Raises Failure."""
+    _request(f"{url}/admin/fault", dict(fault))
+
+
+def disarm(url: str) -> None:
+    """Faults that have not struck never will. Raises Failure."""
+    _request(f"{url}/admin/fault", method="DELETE")
 
 
 def truth(url: str, symbols: tuple[str, ...]) -> VenueTruth:
@@ -70,9 +81,9 @@ def parse(account: dict[str, Any], symbols: tuple[str, ...]) -> VenueTruth:
     )
 
 
-def _request(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def _request(url: str, body: dict[str, Any] | None = None, method: str | None = None) -> dict[str, Any]:
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
+    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"}, method=method)
     # Loopback only: an opener without the environment's proxies.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

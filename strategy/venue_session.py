@@ -76,7 +76,7 @@ class VenueSession:
                 return lost
         age_ns = now_ns - row.heartbeat_time_ns
         if age_ns > self._heartbeat_limit_ns:
-            return self._away(f"the trading engine is silent for more than {self._heartbeat_limit_ns / 1e6:.0f} ms")
+            return self._away(f"the trading engine gave no heartbeat for {self._heartbeat_limit_ns / 1e6:.0f} ms")
         if row.state not in SERVING:
             return self._away(f"the trading engine is {ProcessState(row.state).name.lower()}")
         if self.state == SessionState.AWAY and self.reason.startswith("the trading engine"):

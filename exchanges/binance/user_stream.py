@@ -7,6 +7,7 @@ The rules
   extension that names another key, drops the connection; the next one gets a new key.
 - The stream does not replay: `on_up` is called after each (re)connect and its owner must recover over REST, `on_down`
   when the connection is gone.
+- A frame that cannot be read may have been the only word about a fill: the connection is renewed, the owner recovers.
 - Quiet for hours is normal here; a dead link is found by pings.
 
 Source: https://developers.binance.com/docs/derivatives/usds-margined-futures/user-data-streams
@@ -152,3 +153,4 @@ class BinanceUserStream:
             if text[:60] not in self._complained and len(self._complained) < 100:
                 self._complained.add(text[:60])
                 self._log.error("%s; frame begins %r", text, payload[:200])
+            self.reconnect("a frame could not be read: what it said is asked for anew")

@@ -155,3 +155,25 @@ def test_a_killed_demo_leaves_no_process_and_the_next_one_sweeps_its_segments(di
     _remove_stale()
     assert Segment.names(f"/corelane.demo-{process.pid}.") == []
     assert not list(directory.rglob("*.ctl"))
+
+
+def test_books_agree_although_the_wire_breaks_and_processes_die(directory):
+    """Four processes die and every second something breaks; a plan of 14 s has two deaths or three."""
+    arguments = ("--seconds", "14", "--seed", "5", "--fault-plan", "random", "--report", str(directory / "demo.json"))
+    process = start(directory, *arguments)
+    out, err = process.communicate(timeout=2 * PATIENCE_S)
+    assert process.returncode == ExitCode.OK, out + err
+    report = json.loads((directory / "demo.json").read_text())
+    assert report["agree"] is True
+    killed = sum(count["injected"] for kind, count in report["faults"].items() if kind.startswith("kill_"))
+    assert killed >= 1
+    assert sum(report["restarts"].values()) >= killed
+    assert sum(count["injected"] for count in report["faults"].values()) > killed
+    assert_nothing_is_left(process.pid, directory)
+
+
+def test_an_unknown_fault_plan_is_one_sentence(directory):
+    process = start(directory, "--fault-plan", "some")
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == ExitCode.CONFIG
+    assert err.strip() == "corelane: --fault-plan: found 'some', expected none or random"

@@ -343,6 +343,17 @@ async def test_a_duplicated_and_a_malformed_frame_change_nothing(place: Place) -
     await check_agreement(client, engine)
 
 
+async def test_a_private_frame_that_cannot_be_read_costs_the_connection_and_brings_a_bracket(place: Place) -> None:
+    """It may have been the only word about a fill, and the next audit is a minute away."""
+    _, client, engine = place
+    fault = {"kind": "malformed_frame", "route": "private"}
+    assert (await client.admin("POST", "/admin/fault", fault))[0] == 200
+    order_id = engine.new(price="61800.10", quantity=5)
+    await engine.until(lambda: engine.streams[-2:] == [False, True] and engine.engine.ready)
+    await engine.told_of(order_id, E.FILL)
+    await check_agreement(client, engine)
+
+
 async def test_a_bracket_for_the_trader_tells_open_orders_of_both_kinds(place: Place) -> None:
     _, client, engine = place
     order_id = await engine.placed()

@@ -1,0 +1,77 @@
+"""The random fault plan: repeatable, complete, and carried out as planned."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exchanges.simulator.faults import FaultRegistry
+from processes.fault_plan import QUIET_AT_END, ROLES, Death, FaultRunner, WireFault, plan
+
+
+@given(st.integers(min_value=0, max_value=2**32), st.floats(min_value=1.0, max_value=300.0))
+def test_a_seed_repeats_its_plan_in_time_order_and_the_end_is_quiet(seed, seconds):
+    planned = plan(seed, seconds)
+    assert planned == plan(seed, seconds)
+    times = [one.at_s for one in planned]
+    assert times == sorted(times)
+    assert all(at_s < seconds * (1 - QUIET_AT_END) for at_s in times)
+
+
+@given(st.integers(min_value=0, max_value=2**32))
+def test_every_wire_fault_is_one_that_the_simulator_takes(seed):
+    registry = FaultRegistry()
+    for one in plan(seed, 60.0):
+        if isinstance(one, WireFault):
+            registry.arm(one.fault)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_minute_kills_each_of_the_four_processes_and_breaks_the_wire_often(seed):
+    planned = plan(seed, 60.0)
+    deaths = Counter(one.role for one in planned if isinstance(one, Death))
+    assert set(deaths) == set(ROLES)
+    assert sum(isinstance(one, WireFault) for one in planned) >= 30
+
+
+def runner(planned: list[WireFault | Death], *, in_flight: bool = False) -> tuple[FaultRunner, list[Any]]:
+    done: list[Any] = []
+    return (
+        FaultRunner(
+            planned,
+            arm=done.append,
+            disarm=lambda: done.append("disarm"),
+            pids=lambda role: [17] if role == "trader" else [],
+            order_in_flight=lambda: in_flight,
+            kill=lambda pid, number: done.append((pid, number)),
+        ),
+        done,
+    )
+
+
+def test_what_is_due_is_done_once_and_the_rest_waits():
+    made, done = runner([WireFault(1.0, {"kind": "delay"}), Death(2.0, "trader"), WireFault(9.0, {"kind": "x"})])
+    made.poll(0.5)
+    assert done == []
+    made.poll(2.5)
+    made.poll(2.6)
+    assert done == [{"kind": "delay"}, (17, signal.SIGKILL)]
+    assert made.deaths() == {"kill_trader": {"injected": 1, "with_order_in_flight": 0}}
+
+
+def test_a_death_with_an_order_in_flight_is_counted_so_and_a_process_that_is_down_does_not_die_again():
+    made, _ = runner([Death(1.0, "trader"), Death(1.0, "trading_engine")], in_flight=True)
+    made.poll(2.0)
+    assert made.deaths() == {"kill_trader": {"injected": 1, "with_order_in_flight": 1}}
+
+
+def test_after_the_stop_nothing_strikes():
+    made, done = runner([Death(1.0, "trader")])
+    made.stop()
+    made.poll(5.0)
+    assert done == ["disarm"]
