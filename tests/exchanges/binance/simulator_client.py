@@ -148,10 +148,11 @@ class Client:
 
 
 async def settled(socket: aiohttp.ClientWebSocketResponse) -> None:
-    """Until the server has read everything sent so far: it answers a control message in order."""
+    """Until the server has read everything sent so far: it answers a control message in order. The answer must be the
+    next frame, so this also says that nothing else was sent before."""
     await socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 0})
-    while (await receive(socket)).get("id") != 0:
-        pass
+    reply = await receive(socket)
+    assert reply.get("id") == 0, reply
 
 
 async def receive(socket: aiohttp.ClientWebSocketResponse) -> Any:

@@ -9,7 +9,16 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.exchanges.binance.simulator_client import Client, receive, receive_many, settled, top, trade, venue
+from tests.exchanges.binance.simulator_client import (
+    Client,
+    receive,
+    receive_many,
+    settled,
+    top,
+    trade,
+    until,
+    venue,
+)
 
 ORDER_EVENT_KEYS = "s c S o f q p ap sp x X i l z L n N T t b a m R wt ot ps cp rp pP si ss V pm gtd er"
 LITE_KEYS = ["e", "E", "T", "s", "q", "p", "m", "c", "S", "L", "l", "t", "i"]
@@ -215,6 +224,18 @@ async def test_the_order_of_reply_and_events_can_be_chosen(first: str) -> None:
             seen = await order_of_arrival(client, stream)
             assert seen[0] == first
             assert seen.count("event") == 4
+
+
+async def test_reply_first_holds_the_events_back_however_late_the_reply_is() -> None:
+    async with venue(order_events="reply_first") as (server, client):
+        stream = await client.user_stream()
+        await client.admin("POST", "/admin/fault", {"kind": "delay_reply", "delay_ms": 50})
+        asking = asyncio.ensure_future(client.order("BUY", "0.010"))
+        await until(lambda: server.exchange.orders)
+        await settled(stream)  # fails on an event: it would come before the answer to this
+        assert not asking.done()
+        assert (await asking)[0] == 200
+        assert words(await receive(stream)) == "TRADE_LITE"
 
 
 async def order_of_arrival(client: Client, stream: Any) -> list[str]:

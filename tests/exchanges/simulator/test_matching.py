@@ -181,6 +181,16 @@ def test_a_taker_meets_another_account_by_price_then_time() -> None:
     assert inside.state is OrderState.FILLED
 
 
+def test_a_resting_order_comes_before_the_market_quantity_that_joined_after_it() -> None:
+    market = Market()
+    maker = market.place("sell", "1", "100.1", account="b")  # behind 5
+    market.top("99.9:5", "100.1:9")  # 4 more join behind it
+    taker = market.place("buy", "7", "100.1")
+    assert market.fills(taker) == [("100.1", "5", False), ("100.1", "1", False), ("100.1", "1", False)]
+    assert market.fills(maker) == [("100.1", "1", True)]
+    assert market.place("buy", "9", "100.1", tif=TimeInForce.IOC).filled == 3
+
+
 # --- self trades ------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("mode", "maker_state", "taker_state", "taker_filled"),
