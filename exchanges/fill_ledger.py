@@ -15,27 +15,31 @@ Who calls it: order_engine.py for every fill fact, settlement and recovery when 
 
 from __future__ import annotations
 
+from typing import Final
+
 from shm.layout import FillPart
 
-ALL_PARTS = FillPart.QUANTITY | FillPart.FEE
+QUANTITY: Final = int(FillPart.QUANTITY)
+FEE: Final = int(FillPart.FEE)
+ALL_PARTS: Final = QUANTITY | FEE
 
 
 class FillLedger:
     def __init__(self) -> None:
-        self._parts: dict[int, dict[int, FillPart]] = {}
+        self._parts: dict[int, dict[int, int]] = {}
         self._watermarks: dict[int, int] = {}
 
     def watermark(self, instrument_id: int) -> int | None:
         """None: the trade history of this instrument was never read."""
         return self._watermarks.get(instrument_id)
 
-    def merge(self, instrument_id: int, trade_id: int, parts: int) -> FillPart:
-        """Note `parts` of a trade; returns those that were not known before (NONE: a duplicate)."""
+    def merge(self, instrument_id: int, trade_id: int, parts: int) -> int:
+        """Note `parts` (FillPart) of a trade; returns those that were not known before (0: a duplicate)."""
         if trade_id <= self._watermarks.get(instrument_id, -1):
-            return FillPart.NONE
+            return 0
         trades = self._parts.setdefault(instrument_id, {})
-        known = trades.get(trade_id, FillPart.NONE)
-        news = FillPart(parts) & ~known
+        known = trades.get(trade_id, 0)
+        news = parts & ALL_PARTS & ~known
         if news:
             trades[trade_id] = known | news
         return news
@@ -44,7 +48,7 @@ class FillLedger:
         """Whether the quantity of this trade was merged (or lies under the watermark)."""
         if trade_id <= self._watermarks.get(instrument_id, -1):
             return True
-        return bool(self._parts.get(instrument_id, {}).get(trade_id, FillPart.NONE) & FillPart.QUANTITY)
+        return bool(self._parts.get(instrument_id, {}).get(trade_id, 0) & QUANTITY)
 
     def advance(self, instrument_id: int, trade_id: int) -> bool:
         """Everything up to `trade_id` was read and merged. True: the watermark moved (journal it)."""

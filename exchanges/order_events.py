@@ -11,26 +11,28 @@ Who calls it: codecs of the venues (make facts), order_engine, settlement and re
 
 from __future__ import annotations
 
-from enum import IntFlag
 from typing import Final
 
 from shm.layout import REASON_TEXT_SIZE, EventType, OrderState, Reason, RequestType
 from shm.records import OrderEvent, OrderRequest
 
 
-class FactFlag(IntFlag):
-    """Which of the fields that every message seems to have were really in it (head field `flags`)."""
+class FactFlag:
+    """Which of the fields that every message seems to have were really in it (head field `flags`).
 
-    NONE = 0
-    CUMULATIVE_KNOWN = 1
+    Plain integers: an IntFlag costs a microsecond at every test of a bit, and there are several a fact.
+    """
+
+    NONE: Final = 0
+    CUMULATIVE_KNOWN: Final = 1
     """`cumulative_quantity` is the venue's own sum after this fact."""
-    TERMS_KNOWN = 2
+    TERMS_KNOWN: Final = 2
     """`price` and `quantity` are the order's, as the venue has them at `exchange_time_ns`."""
-    STREAM = 4
+    STREAM: Final = 4
     """Came over the private stream, not as a reply."""
 
 
-REFUSAL_OF: Final = {
+REFUSAL_OF: Final[dict[int, EventType]] = {
     RequestType.NEW: EventType.REJECTED,
     RequestType.CANCEL: EventType.CANCEL_REJECTED,
     RequestType.REPLACE: EventType.REPLACE_REJECTED,
@@ -71,7 +73,7 @@ def fact_of_request(request: OrderRequest, event_type: int, reason: int = Reason
 
 def refusal(request: OrderRequest, reason: int, text: str = "") -> OrderEvent:
     """The answer to a request that is not carried out: REJECTED, CANCEL_REJECTED or REPLACE_REJECTED by its kind."""
-    event = fact_of_request(request, REFUSAL_OF.get(RequestType(request.request_type), EventType.REJECTED), reason)
+    event = fact_of_request(request, REFUSAL_OF.get(request.request_type, EventType.REJECTED), reason)
     if text:
         event.text = cut_text(text)
     return event

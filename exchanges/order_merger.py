@@ -23,14 +23,13 @@ from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from exchanges.event_log import EventLog
-from exchanges.fill_ledger import FillLedger
+from exchanges.fill_ledger import FEE, QUANTITY, FillLedger
 from exchanges.order_events import REFUSAL_OF, FactFlag, copy_request, fact_of_request, refusal
 from exchanges.order_store import InFlight, Order, OrderStore
 from exchanges.risk_gate import RiskGate
 from shm.layout import (
     TERMINAL_STATES,
     EventType,
-    FillPart,
     OrderState,
     Reason,
     RequestType,
@@ -364,7 +363,7 @@ class OrderMerger:
         if not news:
             self._count("duplicate_facts")
         self._exists(order, fact)
-        if news & FillPart.QUANTITY:
+        if news & QUANTITY:
             order.cumulative_quantity += fact.last_quantity
             self._gate.on_fill(order.instrument_id, order.side, fact.last_quantity, fact.exchange_time_ns)
             self._count("fills")
@@ -378,8 +377,8 @@ class OrderMerger:
         if filled:
             order.state = OrderState.FILLED
         if news:
-            kind = EventType.FILL if news & FillPart.QUANTITY else EventType.FILL_FEE
-            self._tell(order, kind, fact, None, Reason.NONE, parts=int(news))
+            kind = EventType.FILL if news & QUANTITY else EventType.FILL_FEE
+            self._tell(order, kind, fact, None, Reason.NONE, parts=news)
         if filled:
             self._closed(order, OrderState.FILLED, fact, told=bool(news))
         else:
@@ -674,7 +673,7 @@ class OrderMerger:
         """Tracked and told as STATUS, never touched. Its fills move the account's position: the gate hears of them."""
         if fact.event_type == EventType.FILL:
             news = self._ledger.merge(order.instrument_id, int(fact.trade_id), fact.parts)
-            if news & FillPart.QUANTITY:
+            if news & QUANTITY:
                 self._gate.on_fill(order.instrument_id, fact.side, fact.last_quantity, fact.exchange_time_ns)
         if not fact.flags & FactFlag.TERMS_KNOWN or order.closed:
             return
@@ -709,7 +708,7 @@ class OrderMerger:
             event.trade_id = fact.trade_id
             event.last_price, event.last_quantity = fact.last_price, fact.last_quantity
             event.liquidity = fact.liquidity
-            if parts & FillPart.FEE:
+            if parts & FEE:
                 event.fee, event.fee_currency = fact.fee, fact.fee_currency
         if in_flight is not None:
             in_flight.stamp(event)

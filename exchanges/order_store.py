@@ -30,7 +30,7 @@ class InFlight:
     )  # fmt: skip
 
     def __init__(self, request: OrderRequest, poll_time_ns: int) -> None:
-        self.request_type = RequestType(request.request_type)
+        self.request_type: int = request.request_type
         self.sequence = request.sequence
         self.request_id = request.request_id
         self.epoch = request.epoch

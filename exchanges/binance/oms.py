@@ -53,7 +53,7 @@ CONNECTIONS: Final = 16
 CANCEL_ALL_ROUNDS: Final = 20
 CANCEL_ALL_PAUSE_S: Final = 0.2
 
-_ROUTES: Final = {
+_ROUTES: Final[dict[int, str]] = {
     RequestType.NEW: "POST",
     RequestType.CANCEL: "DELETE",
     RequestType.REPLACE: "PUT",
@@ -215,7 +215,7 @@ class BinanceOMS:
         now = monotonic_ns()
         signed = self._signer.signed_query(query, connection.clock.now_ms(), self._window_ms(request, now))
         asyncio.get_running_loop().call_soon(self._tell_sent, request, now)
-        return await self._http.request(_ROUTES[RequestType(request.request_type)], ORDER, signed, self._signer.headers)
+        return await self._http.request(_ROUTES[request.request_type], ORDER, signed, self._signer.headers)
 
     def _window_ms(self, request: OrderRequest, now_ns: int) -> int:
         """recvWindow: no longer than what is left until the request's deadline, plus our error about the clock."""

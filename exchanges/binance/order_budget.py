@@ -29,7 +29,7 @@ _HEADERS: Final = {
 }
 _ONE_ORDER: Final = {ORDERS_10S: 1, ORDERS_1M: 1}
 _ONE_WEIGHT: Final = {QUERY_WEIGHT: 1}
-_COSTS: Final = {
+_COSTS: Final[dict[int, tuple[Lane, dict[str, int]]]] = {
     RequestType.NEW: (Lane.NEW, _ONE_ORDER),
     RequestType.REPLACE: (Lane.NEW, _ONE_ORDER),
     RequestType.CANCEL: (Lane.CANCEL, _ONE_WEIGHT),
@@ -56,7 +56,7 @@ class OrderBudget(RateBudget):
 
     def admit_request(self, request: OrderRequest, venue_time_ns: int) -> int:
         """0: the request's cost is taken; else the venue time (ns) from which it may be tried."""
-        lane, costs = _COSTS[RequestType(request.request_type)]
+        lane, costs = _COSTS[request.request_type]
         return self.admit(lane, costs, venue_time_ns)
 
     def note(self, reply: HttpReply, code: int, message: str, venue_time_ns: int) -> None:

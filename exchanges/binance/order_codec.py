@@ -40,6 +40,7 @@ from exchanges.binance.order_messages import (
     UserTrade,
 )
 from exchanges.decimal_text import DecimalTextError, decimal_text, mantissa
+from exchanges.fill_ledger import FEE, QUANTITY
 from exchanges.order_events import FactFlag, cut_text, fact_of_request, refusal
 from exchanges.order_instruments import OrderInstrument, OrderInstruments
 from shm.layout import (
@@ -47,7 +48,6 @@ from shm.layout import (
     MONEY_SCALE,
     EventType,
     ExecFlag,
-    FillPart,
     Liquidity,
     OrderState,
     OrderType,
@@ -65,9 +65,13 @@ _T = TypeVar("_T")
 
 NS_PER_MS: Final = 1_000_000
 
-SIDE_TEXT: Final = {Side.BUY: "BUY", Side.SELL: "SELL"}
+# Plain integers: testing a bit of an IntFlag costs more than the rest of a line.
+POST_ONLY: Final = int(ExecFlag.POST_ONLY)
+REDUCE_ONLY: Final = int(ExecFlag.REDUCE_ONLY)
+
+SIDE_TEXT: Final[dict[int, str]] = {Side.BUY: "BUY", Side.SELL: "SELL"}
 SIDES: Final = {text: side for side, text in SIDE_TEXT.items()}
-TIME_IN_FORCE_TEXT: Final = {
+TIME_IN_FORCE_TEXT: Final[dict[int, str]] = {
     TimeInForce.GTC: "GTC",
     TimeInForce.IOC: "IOC",
     TimeInForce.FOK: "FOK",
@@ -91,7 +95,7 @@ STATES: Final = {
     "NEW_INSURANCE": OrderState.OPEN,
     "NEW_ADL": OrderState.OPEN,
 }
-ENDED_BY: Final = {OrderState.CANCELED: EventType.CANCELED, OrderState.EXPIRED: EventType.EXPIRED}
+ENDED_BY: Final[dict[int, EventType]] = {OrderState.CANCELED: EventType.CANCELED, OrderState.EXPIRED: EventType.EXPIRED}
 EXPIRY_REASONS: Final = {
     "1": Reason.VENUE_SELF_TRADE,
     "3": Reason.VENUE_SELF_TRADE,
@@ -132,24 +136,24 @@ class OrderCodec:
     def encode_new(self, request: OrderRequest) -> str:
         """Parameters of POST /fapi/v1/order. Raises UnsupportedRequest."""
         instrument = self._instrument(request.instrument_id)
-        side = SIDE_TEXT.get(Side(request.side))
+        side = SIDE_TEXT.get(request.side)
         if side is None:
             raise UnsupportedRequest(f"new order: side {request.side} is neither BUY nor SELL")
         flags = request.exec_flags
         quantity = decimal_text(request.quantity, instrument.quantity_scale)
         head = f"symbol={instrument.symbol}&side={side}"
         tail = f"&quantity={quantity}&newClientOrderId={request.client_order_id}"
-        if flags & ExecFlag.REDUCE_ONLY:
+        if flags & REDUCE_ONLY:
             tail += "&reduceOnly=true"
         if request.order_type == OrderType.MARKET:
-            if flags & ExecFlag.POST_ONLY:
+            if flags & POST_ONLY:
                 raise UnsupportedRequest("new order: a MARKET order cannot be post-only")
             return f"{head}&type=MARKET{tail}&newOrderRespType=RESULT"
         if request.order_type != OrderType.LIMIT:
             raise UnsupportedRequest(f"new order: order type {request.order_type} is neither LIMIT nor MARKET")
         price = decimal_text(request.price, instrument.price_scale)
-        time_in_force = TIME_IN_FORCE_TEXT.get(TimeInForce(request.time_in_force), "GTC")
-        if flags & ExecFlag.POST_ONLY:
+        time_in_force = TIME_IN_FORCE_TEXT.get(request.time_in_force, "GTC")
+        if flags & POST_ONLY:
             if time_in_force != "GTC":
                 raise UnsupportedRequest(f"new order: post-only goes with GTC, not with {time_in_force}")
             time_in_force = "GTX"
@@ -165,7 +169,7 @@ class OrderCodec:
     def encode_replace(self, request: OrderRequest) -> str:
         """Parameters of PUT /fapi/v1/order; quantity is the new total, as the venue counts it too."""
         instrument = self._instrument(request.instrument_id)
-        side = SIDE_TEXT.get(Side(request.side))
+        side = SIDE_TEXT.get(request.side)
         if side is None:
             raise UnsupportedRequest(f"replace: side {request.side} is neither BUY nor SELL")
         return (
@@ -203,7 +207,7 @@ class OrderCodec:
             ):
                 fact.event_type = EventType.REPLACED
             elif request.request_type == RequestType.CANCEL:
-                fact.event_type = ENDED_BY.get(OrderState(fact.order_state), EventType.STATUS)
+                fact.event_type = ENDED_BY.get(fact.order_state, EventType.STATUS)
             return fact, None
         code, message = self.decode_error(body)
         verdict = classify(status, code, message)
@@ -234,7 +238,7 @@ class OrderCodec:
         return self._order_fact(_decode(self._reply, body, "order"), receive_time_ns)
 
     def decode_open_orders(self, body: bytes, receive_time_ns: int) -> list[OrderEvent]:
-        """Reply of GET openOrders as STATUS facts, symbols that are not configured left out. Raises MalformedMessage."""
+        """Reply of GET openOrders as STATUS facts of the configured symbols. Raises MalformedMessage."""
         replies = _decode(self._replies, body, "openOrders")
         return [
             self._order_fact(reply, receive_time_ns)
@@ -243,7 +247,7 @@ class OrderCodec:
         ]
 
     def decode_user_trades(self, body: bytes, receive_time_ns: int) -> list[OrderEvent]:
-        """Reply of GET userTrades as FILL facts with both parts. They carry no client order id. Raises MalformedMessage."""
+        """Reply of GET userTrades as FILLs of both parts, without client order id. Raises MalformedMessage."""
         facts = []
         for row in _decode(self._trades, body, "userTrades"):
             instrument = self._instruments.by_symbol(row.symbol)
@@ -274,7 +278,7 @@ class OrderCodec:
         self._identity(fact, instrument, reply.client_order_id, reply.exchange_order_id)
         self._terms(fact, instrument, reply.side, reply.order_type, reply.time_in_force, reply.price, reply.quantity)
         if reply.reduce_only:
-            fact.exec_flags |= ExecFlag.REDUCE_ONLY
+            fact.exec_flags |= REDUCE_ONLY
         fact.cumulative_quantity = _number(reply.cumulative_quantity, instrument.quantity_scale)
         fact.flags = FactFlag.CUMULATIVE_KNOWN | FactFlag.TERMS_KNOWN
         return fact
@@ -310,14 +314,14 @@ class OrderCodec:
             fact, instrument, update.side, update.order_type, update.time_in_force, update.price, update.quantity
         )
         if update.reduce_only:
-            fact.exec_flags |= ExecFlag.REDUCE_ONLY
+            fact.exec_flags |= REDUCE_ONLY
         fact.cumulative_quantity = _number(update.cumulative_quantity, instrument.quantity_scale)
         self._execution(fact, instrument, update)
         return fact
 
     def _execution(self, fact: OrderEvent, instrument: OrderInstrument, update: OrderUpdate) -> None:
         """Event type from `x`, and the fill where the event is one (a liquidation fills under x=CALCULATED too)."""
-        ended = ENDED_BY.get(OrderState(fact.order_state))
+        ended = ENDED_BY.get(fact.order_state)
         if update.trade_id > 0 and update.execution_type in ("TRADE", "CALCULATED"):
             fact.event_type = EventType.FILL
             self._fill(fact, instrument, update.trade_id, update.last_price, update.last_quantity, maker=update.maker)
@@ -432,7 +436,7 @@ class OrderCodec:
         fact.order_type = OrderType.MARKET if order_type in ("MARKET", "LIQUIDATION") else OrderType.LIMIT
         fact.time_in_force = TIMES_IN_FORCE.get(time_in_force, TimeInForce.NONE)
         if time_in_force in POST_ONLY_TEXTS:
-            fact.exec_flags |= ExecFlag.POST_ONLY
+            fact.exec_flags |= POST_ONLY
         fact.price = _number(price, instrument.price_scale)
         fact.quantity = _number(quantity, instrument.quantity_scale)
 
@@ -443,7 +447,7 @@ class OrderCodec:
         fact.last_price = _number(price, instrument.price_scale)
         fact.last_quantity = _number(quantity, instrument.quantity_scale)
         fact.liquidity = Liquidity.MAKER if maker else Liquidity.TAKER
-        fact.parts = FillPart.QUANTITY
+        fact.parts = QUANTITY
 
     def _position(
         self, symbol: str, position_side: str, position: str, entry_price: str, unrealized_pnl: str
@@ -486,7 +490,7 @@ def _fee(fact: OrderEvent, fee: str, currency: str) -> None:
     eight, and a fill must not be lost over the ninth."""
     fact.fee = _money(fee)
     fact.fee_currency = currency.encode()[:8]
-    fact.parts |= FillPart.FEE
+    fact.parts |= FEE
 
 
 def _balance(currency: str, wallet_balance: str) -> BalanceRow:
