@@ -33,6 +33,7 @@ from exchanges.market_events import BestQuote, BookDelta, PublicTrade
 from shm.layout import Side
 
 COUNTERS = ("frames", "surprises")
+"""`surprises`: frames left to the declared decoder. Mark prices always are, one a second and instrument."""
 
 cdef enum:
     MAX_LEVELS = 8192           # a side of one frame; the largest recorded has some hundreds, a snapshot 1000

@@ -226,14 +226,15 @@ class BinanceSubscriber:
             await asyncio.sleep(pause_s)
             try:
                 rows = await self._fetcher.instruments()
-            except (VenueUnavailable, VenueRefused, MalformedFrame) as failure:
+            except (VenueUnavailable, VenueRefused, MalformedFrame, ConfigurationError) as failure:
                 self._say(f"instruments: {type(failure).__name__}", "instruments were not refreshed: %s", failure)
                 pause_s = min(INSTRUMENTS_REFRESH_S, 2 * pause_s)
                 continue
             for row in rows:
                 feed = self._instruments[row.symbol.decode()].feed
                 if (row.price_scale, row.quantity_scale) != (feed.book.price_scale, feed.book.quantity_scale):
-                    raise ConfigurationError(
+                    # Ends the process with a code that has it started again: the next one begins with the new decimals.
+                    raise VenueUnavailable(
                         f"{feed.symbol}: the venue changed its decimals to {row.price_scale} and {row.quantity_scale}; "
                         f"this process began with {feed.book.price_scale} and {feed.book.quantity_scale}, start it anew"
                     )

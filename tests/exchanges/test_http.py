@@ -124,7 +124,8 @@ async def test_nothing_is_sent_twice_when_a_warm_connection_drops(
 
 
 async def test_no_reply_in_time_is_unknown(server: RawServer, http: HttpHandler) -> None:
-    server.answers = [say_nothing]
+    server.answers = [ok, say_nothing]
+    await http.warm("/ping")
     with pytest.raises(OutcomeUnknown, match="Timeout"):
         await http.request("POST", "/order", timeout_s=0.05)
 

@@ -41,6 +41,7 @@ class Place:
             state_dir = "{folder / "state"}"
             [venues.binance]
             symbols = {symbols}
+            stale_after_ms = 30000
             rest_url = "{rest}"
             stream_url = "{stream}"
             ws_api_url = "{stream}"
@@ -75,7 +76,7 @@ class Place:
         return row
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not condition():
                 assert all(process.returncode is None for process in self.running), await self.errors()
                 await asyncio.sleep(0.01)
@@ -132,7 +133,7 @@ async def test_it_is_ready_with_live_books_and_withdraws_them_at_the_end(places:
         assert name in snapshot["counters"]
     assert snapshot["histograms"]["frame_to_publish"]["count"] > 0
     process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(process.wait(), 10) == ExitCode.OK
+    assert await asyncio.wait_for(process.wait(), 20) == ExitCode.OK
     assert place.row().state == ProcessState.STOPPED
     assert [place.book(symbol).valid for symbol in ("BTCUSDT", "ETHUSDT")] == [0, 0]
     assert place.row().connection_states[0] == ConnectionState.DOWN
@@ -153,7 +154,7 @@ async def test_a_killed_server_comes_back_with_the_next_epoch(places: Places) ->
 async def test_a_wrong_symbol_is_one_sentence_and_the_code_of_a_config_mistake(places: Places) -> None:
     place = places(symbols="BTCUSDT BTCUSTD")
     process = await place.start()
-    errors = await asyncio.wait_for(place.errors(), 20)
+    errors = await asyncio.wait_for(place.errors(), 60)
     assert await process.wait() == ExitCode.CONFIG
     assert "the venue has no symbol 'BTCUSTD', it has BTCUSDT" in errors
     assert "Traceback" not in errors
@@ -167,7 +168,7 @@ async def test_an_unreachable_venue_is_said_and_waited_for(places: Places) -> No
     process = await place.start()
     await place.until(lambda: place.row().state == ProcessState.CONNECTING and b"no instruments" in place.row().text)
     process.send_signal(signal.SIGTERM)
-    errors = await asyncio.wait_for(place.errors(), 10)
+    errors = await asyncio.wait_for(place.errors(), 20)
     assert await process.wait() == ExitCode.OK
     assert "next try in" in errors
     assert "Traceback" not in errors
@@ -178,7 +179,7 @@ async def test_a_second_copy_ends_with_a_sentence_and_disturbs_nothing(places: P
     await place.start()
     await place.until(lambda: place.row().state == ProcessState.READY)
     second = await place.start()
-    errors = await asyncio.wait_for(place.errors(), 20)
+    errors = await asyncio.wait_for(place.errors(), 60)
     assert await second.wait() == ExitCode.ALREADY_RUNNING
     assert "Traceback" not in errors
     place.running.remove(second)

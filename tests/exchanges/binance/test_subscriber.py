@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from exchanges.adapter import ConfigurationError, ExchangeContext
+from exchanges.adapter import ConfigurationError, ExchangeContext, VenueUnavailable
 from exchanges.binance.data_fetcher import BinanceDataFetcher, RateLimited
 from exchanges.binance.simulator import SimulatorOptions, SimulatorServer, serve
 from exchanges.binance.subscriber import BinanceSubscriber
@@ -328,7 +328,7 @@ async def test_a_renewed_connection_costs_no_book(begin: Begin) -> None:
     assert run.count("gaps") == 0
     assert MarketStatusCode.DISCONNECTED not in run.codes()
     trades = [trade.trade_id for trade in run.of(RecordKind.TRADE) if not trade.aggregated]
-    assert trades == sorted(set(trades))
+    assert sorted(trades) == list(range(min(trades), max(trades) + 1))  # none lost, none twice
 
 
 async def test_a_snapshot_from_before_the_stream_is_asked_for_again(
@@ -405,8 +405,24 @@ async def test_changed_decimals_end_the_process_with_a_sentence(begin: Begin, mo
         return rows
 
     monkeypatch.setattr(run.fetcher, "instruments", finer)
-    with pytest.raises(ConfigurationError, match="ETHUSDT: the venue changed its decimals"):
+    with pytest.raises(VenueUnavailable, match="ETHUSDT: the venue changed its decimals"):
         await run.until(lambda: False)
+
+
+async def test_a_symbol_that_goes_away_while_we_run_does_not_take_the_others_along(
+    begin: Begin, market: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("exchanges.binance.subscriber.INSTRUMENTS_REFRESH_S", 0.01)
+    run = begin()
+    await run.until(lambda: run.subscriber.ready)
+
+    async def gone() -> list[InstrumentRow]:
+        raise ConfigurationError("venues.binance.symbols: the venue has no symbol 'ETHUSDT'")
+
+    monkeypatch.setattr(run.fetcher, "instruments", gone)
+    await run.until(lambda: "instruments were not refreshed: venues.binance.symbols" in caplog.text)
+    assert not run.task.done()
+    assert market.book(0).valid == 1
 
 
 async def test_a_surprise_of_each_kind_finds_its_way(begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
