@@ -111,11 +111,26 @@ def test_one_that_does_not_come_up_is_one_sentence_and_everything_is_torn_down(c
     assert nothing_is_left(config, pids)
 
 
-def test_one_that_never_gets_ready_is_named_with_its_state(config, monkeypatch):
-    monkeypatch.setattr(supervisor, "START_TIMEOUT_S", 2.0)
-    monkeypatch.setattr(Set, "is_ready", lambda self, name: name != "trader" and Supervisor.is_ready(self, name))
-    with pytest.raises(Failure, match="trader is not READY after 2 s, it says: READY"), make(config) as running:
+def test_one_that_never_gets_ready_is_named_with_what_it_says(config, monkeypatch):
+    monkeypatch.setattr(supervisor, "START_TIMEOUT_S", supervisor.START_TIMEOUT_S)  # put back afterwards
+
+    class Impatient(Set):
+        """Waits for the others as long as they need, and not at all for the trader."""
+
+        def command(self, child: Child) -> list[str]:
+            if child.name == "trader":
+                supervisor.START_TIMEOUT_S = 0.1
+            return super().command(child)
+
+        def is_ready(self, name: str) -> bool:
+            return name != "trader" and super().is_ready(name)
+
+    with (
+        pytest.raises(Failure, match=r"trader is not READY after 0\.1 s, it says: ") as caught,
+        Impatient(config, logging.getLogger("test"), errors_to_files=True) as running,
+    ):
         running.start(nothing)
+    assert caught.value.code is ExitCode.PROCESS_FAILED
     assert nothing_is_left(config, [])
 
 
