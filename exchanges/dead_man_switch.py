@@ -3,7 +3,8 @@
 The rules
 - `VenueSwitch`: where a venue can cancel by itself after a countdown (Binance countdownCancelAll), it is armed for a
   symbol before the symbol's first order and refreshed well before it ends. While it is not known to stand, no new order
-  of that symbol is sent. The kill switch stops the refreshing, so the venue pulls what we might not have pulled.
+  of that symbol is sent. The kill switch stops the refreshing, so the venue pulls what we might not have pulled. The
+  countdown takes every order of the symbol, other clients' too, so an end in good order disarms it.
 - `TraderWatch`: a trader whose row says nothing for longer than its limit is dead, and so is one that was replaced by
   nobody since this engine started. Then all orders of this instance are canceled, and only those, until none is open.
 
@@ -62,6 +63,17 @@ class VenueSwitch:
                 continue
             self._armed_until[instrument.id] = asked + self._countdown_ms * 750_000
         return complete
+
+    async def disarm(self, instruments: Iterable[OrderInstrument]) -> None:
+        """Nothing of ours is open any more: what others have there is not ours to cancel. Failures are only said."""
+        self.stopped = True
+        for instrument in instruments:
+            if self._armed_until.pop(instrument.id, None) is None:
+                continue
+            try:
+                await self._arm(instrument.symbol, 0)
+            except (VenueUnavailable, VenueRefused) as failure:
+                self._log.warning("%s: countdown could not be disarmed: %s", instrument.symbol, failure)
 
 
 class ProcessSource(Protocol):

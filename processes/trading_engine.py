@@ -325,6 +325,7 @@ class TradingEngine:
                     self._log.error("own orders may be left open: %s", "; ".join(failures))
                 while any(not order.external for order in self._store.open_orders()):
                     await asyncio.sleep(0.02)
+                await self._switch.disarm(self._instruments)
         except TimeoutError:
             self._log.error("own orders could not all be seen closed within %g s", STOP_PULL_S)
 

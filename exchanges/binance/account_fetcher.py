@@ -63,11 +63,12 @@ class BinanceAccountFetcher:
         self._clock, self._budget, self._receive_window_ms = clock, budget, receive_window_ms
 
     # --- orders -----------------------------------------------------------------------------------------------------
-    async def open_orders(self, symbols: Sequence[str]) -> list[OrderEvent]:
-        """STATUS of every open order of these symbols, whoever placed it. Weight 1 a symbol."""
+    async def open_orders(self, symbols: Sequence[str], lane: Lane = Lane.QUERY) -> list[OrderEvent]:
+        """STATUS of every open order of these symbols, whoever placed it. Weight 1 a symbol. lane: CANCEL where it is
+        asked in order to cancel."""
         facts: list[OrderEvent] = []
         for symbol in symbols:
-            reply = await self._signed("GET", OPEN_ORDERS, f"symbol={symbol}", 1)
+            reply = await self._signed("GET", OPEN_ORDERS, f"symbol={symbol}", 1, lane)
             facts += self._read(self._codec.decode_open_orders, reply)
         return facts
 

@@ -39,6 +39,7 @@ from exchanges.http import HttpReply, NotSent, OutcomeUnknown
 from exchanges.order_events import cut_text, fact_of_request, refusal
 from exchanges.order_instruments import OrderInstrument, OrderInstruments
 from exchanges.order_store import Order
+from exchanges.rate_limit import Lane
 from exchanges.settlement import cancel_of
 from exchanges.venue_clock import VenueClock
 from shm.clock import monotonic_ns
@@ -97,6 +98,7 @@ class BinanceOMS:
         )
         self._stream_is_up = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._reply_time_ns = 0
         self._encoders: dict[int, Callable[[OrderRequest], str]] = {
             RequestType.NEW: self._codec.encode_new,
@@ -137,11 +139,22 @@ class BinanceOMS:
 
     # --- life -------------------------------------------------------------------------------------------------------
     async def run(self) -> None:
-        """Keep the private stream up until close(). Raises VenueRefused where the key is wrong."""
-        await self._stream.run()
+        """Keep the private stream up until close(). Raises VenueRefused where the key is wrong, and whatever went
+        wrong in a task of its own: an OMS that lost an outcome must not go on."""
+        stream = asyncio.ensure_future(self._stream.run())
+        waited: set[asyncio.Future[None]] = {stream, self._failed}
+        try:
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if self._failed.done():
+                self._failed.result()
+            await stream
+        finally:
+            stream.cancel()
+            await asyncio.gather(stream, return_exceptions=True)
 
     async def close(self) -> None:
         self._stream.close()
+        self._failed.cancel()
         if self._tasks:  # replies of requests that have left: their facts are worth a moment
             await asyncio.wait(self._tasks, timeout=2.0)
         for task in self._tasks:
@@ -183,7 +196,12 @@ class BinanceOMS:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None and not self._failed.done():
+            self._failed.set_exception(failure)
 
     async def _submit(self, request: OrderRequest) -> None:
         """One request from its last check to its one outcome."""
@@ -282,7 +300,7 @@ class BinanceOMS:
         last = ""
         for _ in range(CANCEL_ALL_ROUNDS):
             try:
-                listed = await fetcher.open_orders([instrument.symbol])
+                listed = await fetcher.open_orders([instrument.symbol], Lane.CANCEL)
                 ours = [fact for fact in listed if instance_of(fact.client_order_id) == self._instance]
                 if not ours:
                     return

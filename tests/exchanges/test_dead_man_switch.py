@@ -67,6 +67,16 @@ async def test_switched_off_it_asks_nothing_and_holds_nothing_back() -> None:
     assert not venue.armed
 
 
+async def test_an_end_in_good_order_disarms_what_was_armed() -> None:
+    venue = Venue()
+    switch = venue.switch()
+    await switch.refresh([BTC])
+    await switch.disarm([BTC, ETH])
+    assert venue.armed[1:] == [("BTCUSDT", 0)]
+    assert not switch.armed(BTC.id)
+    assert not await switch.refresh([BTC]), "it stays disarmed"
+
+
 class Status:
     def __init__(self) -> None:
         self.heartbeat_ns: int | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -371,6 +372,19 @@ async def test_a_bracket_for_the_trader_tells_open_orders_of_both_kinds(place: P
     ids = {event.client_order_id for event in told[1:-1] if event.event_type == E.STATUS}
     assert order_id in ids
     assert any(identifier >> 63 == 0 for identifier in ids)
+
+
+async def test_a_fault_of_our_own_while_sending_ends_the_oms_instead_of_losing_an_outcome(place: Place) -> None:
+    _, _, engine = place
+
+    def broken(fact: object) -> None:
+        raise RuntimeError("a bug")
+
+    engine.oms._sink = broken
+    running = asyncio.ensure_future(engine.oms.run())
+    engine.new()
+    with pytest.raises(RuntimeError, match="a bug"):
+        await asyncio.wait_for(running, 5.0)
 
 
 # --- start ------------------------------------------------------------------------------------------------------------
