@@ -1,0 +1,166 @@
+"""What every bench shares: pinning, percentiles, the host's description, the report on screen, as JSON and as a picture.
+
+The shape of the JSON is the same for all: {"bench", "host", "date", "results": [{"name", "unit", "count", "p50", "p90",
+"p99", "p999", "max", "rate_per_s"}], "bounds": [{"what", "found", "bound", "met"}]}.
+Benches run as scripts (`python bench/<name>.py`); importing this module puts the source tree on their path.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+ROOT = Path(__file__).parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+PERCENTILES = (("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p999", 99.9))
+Samples = npt.NDArray[np.int64]
+
+
+def cores() -> tuple[int, int]:
+    """The two cores a bench pins its processes to: the last ones it may use, one twice where there is only one."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[-1], allowed[-2] if len(allowed) > 1 else allowed[-1]
+
+
+def pin(core: int) -> None:
+    os.sched_setaffinity(0, {core})
+
+
+def arguments(description: str, samples: int) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--samples", type=int, default=samples, help="samples of our own; slow peers take fewer")
+    parser.add_argument("--blocks", type=int, default=10, help="in which the samples of all are interleaved")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the percentiles there (needs matplotlib)")
+    parser.add_argument("--strict", action="store_true", help="end with 1 where a bound is missed")
+    return parser.parse_args()
+
+
+@dataclass
+class Series:
+    """All samples of one competitor, in the blocks in which they were taken."""
+
+    name: str
+    unit: str = "ns"
+    blocks: list[Samples] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+
+    @property
+    def samples(self) -> Samples:
+        return np.concatenate(self.blocks)
+
+    def result(self) -> dict[str, Any]:
+        samples = self.samples
+        values = np.percentile(samples, [share for _, share in PERCENTILES])
+        result: dict[str, Any] = {"name": self.name, "unit": self.unit, "count": len(samples)}
+        result |= {name: round(float(value), 1) for (name, _), value in zip(PERCENTILES, values, strict=True)}
+        result["max"] = float(samples.max())
+        result["rate_per_s"] = round(float(np.median(self.rates)), 1) if self.rates else None
+        return result
+
+
+def ratio(ours: Series, theirs: Series) -> float:
+    """Median over the blocks of ours / theirs at p50: each block is compared with its neighbour in time."""
+    return float(
+        np.median([np.median(a) / np.median(b) for a, b in zip(ours.blocks, theirs.blocks, strict=True)])
+    )
+
+
+@dataclass
+class Report:
+    bench: str
+    series: Sequence[Series]
+    bounds: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def bound(self, what: str, found: float, limit: float) -> None:
+        """`found` must not be above `limit`."""
+        self.bounds.append({"what": what, "found": round(found, 5), "bound": round(limit, 5), "met": found <= limit})
+
+    def finish(self, options: argparse.Namespace) -> int:
+        """Print, write, draw; the exit status."""
+        results = [series.result() for series in self.series]
+        content = {
+            "bench": self.bench,
+            "host": host(),
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "results": results,
+            "bounds": self.bounds,
+            "notes": self.notes,
+        }
+        self._print(content)
+        if options.json:
+            options.json.write_text(json.dumps(content, indent=1) + "\n")
+        if options.plot:
+            self._plot(options.plot, results)
+        return int(options.strict and not all(bound["met"] for bound in self.bounds))
+
+    def _print(self, content: dict[str, Any]) -> None:
+        machine = content["host"]
+        print(f"{self.bench}: {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']}, "
+              f"Python {machine['python']}, load {machine['load']}")  # fmt: skip
+        columns = [name for name, _ in PERCENTILES]
+        print(f"{'ns':>26} {'count':>9}" + "".join(f"{name:>12}" for name in [*columns, "max", "rate/s"]))
+        for result in content["results"]:
+            rate = f"{result['rate_per_s']:>12,.0f}" if result["rate_per_s"] else f"{'':>12}"
+            print(
+                f"{result['name']:>26} {result['count']:>9,}"
+                + "".join(f"{result[name]:>12,.0f}" for name in [*columns, "max"])
+                + rate
+            )
+        for bound in self.bounds:
+            verdict = "met" if bound["met"] else "MISSED"
+            print(f"  {bound['what']}: {bound['found']:.4f}, bound {bound['bound']:.4f}: {verdict}")
+        for note in self.notes:
+            print(f"  {note}")
+
+    def _plot(self, path: Path, results: list[dict[str, Any]]) -> None:
+        import matplotlib as mpl
+
+        mpl.use("Agg")
+        from matplotlib import pyplot
+
+        figure, axes = pyplot.subplots(figsize=(11, 5.5))
+        shares = np.concatenate([np.linspace(0, 90, 91), 100 - np.logspace(1, -2.5, 60)])
+        for series in self.series:
+            axes.plot(1 / (1 - shares / 100), np.percentile(series.samples, shares), label=series.name, linewidth=1.6)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        ticks = [0, 50, 90, 99, 99.9, 99.99]
+        axes.set_xticks([1 / (1 - tick / 100) for tick in ticks], [f"{tick:g} %" for tick in ticks])
+        axes.minorticks_off()
+        axes.set_xlabel("percentile")
+        axes.set_ylabel("ns")
+        axes.set_title(f"{self.bench} ({results[0]['count']:,} samples of our own)")
+        axes.grid(alpha=0.3)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
+        figure.tight_layout()
+        figure.savefig(path, dpi=110)
+        pyplot.close(figure)
+
+
+def host() -> dict[str, Any]:
+    cpu = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.machine(),
+    )
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 2),
+    }
