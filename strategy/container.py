@@ -385,7 +385,8 @@ class StrategyContainer:
                 break
             count += 1
             now_ns = self.clock()
-            self._measures.event_to_poll.record(now_ns - record.publish_time_ns)
+            if not link.session.drops_events:  # what waited for this trader to start says nothing about the hop
+                self._measures.event_to_poll.record(now_ns - record.publish_time_ns)
             if record.kind == _RECOVERY:
                 self._on_recovery(link, record, now_ns)
             elif link.session.drops_events:
