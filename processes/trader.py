@@ -15,6 +15,7 @@ from pathlib import Path
 from time import sleep
 from typing import Any, Final
 
+from processes import stalls
 from processes.app_service import AppService
 from processes.config import Config
 from processes.control import ControlError
@@ -157,7 +158,7 @@ class Trader:
             instance.process_row(f"market_server.{venue}"), settings.stale_after_ms * 1_000_000,
         )  # fmt: skip
         oms = ShmOMSAdapter(
-            venue, code, LosslessWriter(service.segment(f"{venue}.requests")),
+            venue, code, stalls.publishing(LosslessWriter(service.segment(f"{venue}.requests"))),
             LosslessReader(service.segment(f"{venue}.events")), cause,
             self._config.trader.request_deadline_ms * 1_000_000,
         )  # fmt: skip

@@ -16,7 +16,7 @@ import contextlib
 from collections.abc import Coroutine
 from typing import Any, Final, cast
 
-from exchanges.adapter import ExchangeContext, VenueRefused, VenueUnavailable
+from exchanges.adapter import VenueRefused, VenueUnavailable
 from exchanges.book_reference import BookReference
 from exchanges.dead_man_switch import TraderWatch, VenueSwitch
 from exchanges.epoch_fence import EpochFence, UnreadableEpoch
@@ -31,12 +31,13 @@ from exchanges.order_store import OrderStore
 from exchanges.recovery import RecoveryBracket
 from exchanges.risk_gate import GateState, RiskGate, RiskLimits
 from exchanges.settlement import Settlement
-from processes import secrets
+from processes import stalls
 from processes.app_service import AppService
 from processes.exit_codes import ExitCode, Failure
+from processes.venue_process import RETRY_S, VenueProcess
 from shm.clock import monotonic_ns
 from shm.journal import JournalWriter, read_journal
-from shm.layout import CONNECTIONS_PER_PROCESS, ProcessState, Reason, Word
+from shm.layout import ProcessState, Reason, Word
 from shm.ring import LosslessReader, LosslessWriter
 from shm.table import TableReader, Words
 
@@ -51,7 +52,6 @@ FLUSH_S: Final = 1.0
 """How much of the journal a power cut may take."""
 AUDIT_S: Final = 60.0
 CLOCK_S: Final = 120.0
-RETRY_S: Final = (0.25, 5.0)
 PULL_AGAIN_NS: Final = 2_000_000_000
 STOP_PULL_S: Final = 4.0
 
@@ -78,16 +78,12 @@ class ResyncWord:
         self._words.store(self._index, 0)
 
 
-class TradingEngine:
+class TradingEngine(VenueProcess):
     """The wiring. Everything that decides anything stands in exchanges/."""
 
     def __init__(self, service: AppService, venue: str) -> None:
-        self._service, self._venue = service, venue
-        self._settings = service.config.venues[venue]
-        self._log = service.log
-        self._instance = service.instance
+        super().__init__(service, venue)
         self._counters = service.declare(COUNTERS, HISTOGRAMS)
-        self._ids = self._instance.instruments(venue)
         self._words = Words(service.segment("words"))
         self._status = TableReader(service.segment("status"))
         self._reader = LosslessReader(service.segment(f"{venue}.requests"))
@@ -107,9 +103,9 @@ class TradingEngine:
         service = self._service
         service.set_state(ProcessState.CONNECTING, "waiting for instruments")
         self._instruments = OrderInstruments()
-        if not await self._wait_for_instruments():
+        if not await self._wait_for_instruments(self._instruments):
             return
-        gateway = self._make_gateway()
+        gateway = self._gateway = self._make_gateway()
         try:
             if not await self._prepare(gateway):
                 return
@@ -121,38 +117,12 @@ class TradingEngine:
         finally:
             await self._close()
 
-    async def _wait_for_instruments(self) -> bool:
-        table = TableReader(self._service.segment(f"{self._venue}.instruments"))
-        wanted = [(self._ids.id(symbol), symbol) for symbol in self._settings.symbols]
-        while missing := self._instruments.refresh(table, wanted):
-            self._service.set_state(
-                ProcessState.CONNECTING, f"no row yet of {', '.join(missing)}: is market_server.{self._venue} up?"
-            )
-            if await self._stopped_within(0.05):
-                return False
-        return True
-
     def _make_gateway(self) -> OrderGateway:
-        credentials = secrets.resolve(self._service.config, self._venue)
-        if credentials is None:
-            raise Failure(
-                f"venues.{self._venue}.credentials is missing: a trading engine needs a key pair", ExitCode.CREDENTIALS
-            )
-        context = ExchangeContext(
-            venue=self._venue,
-            settings=self._settings,
-            instruments=self._ids,
-            segment=self._service.segment,
-            counters=self._counters,
-            log=self._log,
-            state_dir=self._instance.state_dir,
-            set_state=self._service.set_state,
-            credentials=credentials,
-        )
+        context = self._context(self._credentials("trading engine"))
         return cast(
             OrderGateway,
             ExchangeFactory(context).oms(
-                cast(Any, self._on_fact),
+                cast(Any, stalls.facts(self._on_fact)),
                 instruments=self._instruments,
                 instance_number=self._instance.number,
                 guard=lambda request: self._engine.guard(request),
@@ -160,23 +130,6 @@ class TradingEngine:
                 on_recover=lambda nonce: self._bracket.request(nonce, self._fence.accepted, monotonic_ns()),
             ),
         )
-
-    async def _prepare(self, gateway: OrderGateway) -> bool:
-        """Until the venue answers. A wrong key or a wrong account mode ends the process with its sentence."""
-        self._gateway = gateway
-        pause, longest = RETRY_S
-        while True:
-            self._service.set_state(ProcessState.CONNECTING, "asking the venue for its clock and the account's mode")
-            try:
-                await gateway.prepare()
-                return True
-            except VenueUnavailable as failure:
-                text = f"{self._venue} cannot be reached, trying again in {pause:g} s: {failure}"
-                self._log.warning("%s", text)
-                self._service.set_state(ProcessState.UNHEALTHY, text)
-            if await self._stopped_within(pause):
-                return False
-            pause = min(2 * pause, longest)
 
     def _build(self, gateway: OrderGateway) -> None:
         venue, settings, state_dir = self._venue, self._settings, self._instance.state_dir
@@ -218,11 +171,12 @@ class TradingEngine:
             clock=monotonic_ns,
             kill_switch=lambda: self._words.load(Word.KILL_SWITCH),
             armed=self._switch.armed,
-            commit=self._reader.commit,
+            commit=stalls.after("engine.committed", self._reader.commit),
             counters=self._counters,
             histogram=self._counters.histogram,
             log=self._log,
         )
+        self._on_request = stalls.before("engine.polled", self._engine.on_request)
         self._engine.merger.settler = Settlement(
             merger=self._engine.merger,
             store=self._store,
@@ -338,11 +292,6 @@ class TradingEngine:
         if hasattr(self, "_journal"):
             self._journal.close()
 
-    async def _stopped_within(self, seconds: float) -> bool:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._service.stopping.wait(), seconds)
-        return self._service.stopping.is_set()
-
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -394,7 +343,7 @@ class TradingEngine:
 
     def _drain(self) -> int:
         """Carry out what the ring holds, up to a bound; how many."""
-        reader, on_request = self._reader, self._engine.on_request
+        reader, on_request = self._reader, self._on_request
         count = 0
         while count < REQUESTS_A_TURN and (request := reader.poll()) is not None:
             on_request(request)
@@ -448,7 +397,7 @@ class TradingEngine:
             if count % SLOW_TICKS == 1:
                 self._books.refresh()
                 self._look_at_trader()
-                self._show_connections()
+                self._show_connections(self._gateway.connections())
 
     def _look_at_words(self) -> None:
         """Kill switch and cancel-all: levels, so a missed edge is found by the next look."""
@@ -487,12 +436,6 @@ class TradingEngine:
         if now >= self._pull_again_ns and any(not order.external for order in self._store.open_orders()):
             self._pull_again_ns = now + PULL_AGAIN_NS
             self._gateway.cancel_all(None)
-
-    def _show_connections(self) -> None:
-        row = self._service.row
-        for index, health in enumerate(self._gateway.connections()[:CONNECTIONS_PER_PROCESS]):
-            row.connection_states[index] = int(health.state)
-            row.connection_receive_time_ns[index] = health.receive_time_ns
 
     async def _flushes(self) -> None:
         loop = asyncio.get_running_loop()

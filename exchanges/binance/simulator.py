@@ -368,6 +368,7 @@ class SimulatorServer:
             return
         for event in user_events(reports, self.exchange.instruments):
             body = orjson.dumps(event)
+            self.venue.note("event", body.decode())
             for key in keys:
                 self.hub.publish_user(key, event["e"], body)
 
@@ -418,11 +419,16 @@ class SimulatorServer:
         known = self.venue.keys.get(asked.api_key or "")
         counted = known.account if known is not None and endpoint.orders != (0, 0) else None
         with self.dispatcher.in_flight(endpoint):
+            what = f"{request.method} {path} {_shown(signed.parameters)}"
+            if endpoint.changes_orders:
+                self.venue.note("request", what)
             try:
                 answer, release = await self.dispatcher.answer(asked)
             except VenueError as error:
+                self.venue.note("answer", f"{what} -> {error.status} {error.body}")
                 return _json(error.body, error.status, self.venue.limits.headers(ip, counted, self.venue.clock_ms()))
             except DropReply:
+                self.venue.note("answer", f"{what} -> the connection is cut")
                 if request.transport is not None:
                     request.transport.abort()
                 return web.Response(status=500)
@@ -500,6 +506,10 @@ class SimulatorServer:
             if (request.method, path) == ("DELETE", "/admin/fault"):
                 self.venue.faults.clear()
                 return _json({"faults": self.venue.faults.report()}, 200, {})
+            if (request.method, path) == ("GET", "/admin/messages"):
+                return _json({"messages": self.venue.messages_about(request.query.get("about", ""))}, 200, {})
+            if (request.method, path) == ("POST", "/admin/connections"):
+                return _json({"cut": self.cut_connections((await _body(request)).get("action"), request)}, 200, {})
             if (request.method, path) == ("POST", "/admin/flow"):
                 self.command_flow(await _body(request))
                 return _json(self.health(), 200, {})
@@ -557,6 +567,27 @@ class SimulatorServer:
             self.hub.strike_connections()
         return {"armed": len(self.venue.faults.armed), "faults": self.venue.faults.report()}
 
+    def cut_connections(self, action: Any, asking: web.Request | None = None) -> int:
+        """End every connection but the one that asks, REST and sockets alike: "abort" as a lost line does, "close" as a
+        server does that restarts in order (a request that is being answered still gets its answer). How many."""
+        if action not in ("abort", "close"):
+            raise SimulatorError(f'connections action: expected "abort" or "close", found {action!r}')
+        server = self._runner.server if self._runner is not None else None
+        ended = 0
+        for connection in server.connections if server is not None else ():
+            transport = connection.transport
+            if transport is None or (asking is not None and transport is asking.transport):
+                continue
+            ended += 1
+            if action == "abort":
+                transport.abort()
+            else:
+                connection.close()
+        if action == "close":
+            for stream in tuple(self.hub.connections):
+                stream.go_away()
+        return ended
+
     def command_flow(self, command: dict[str, Any]) -> None:
         """`{"action": "pause" | "resume" | "freeze"}`."""
         wanted = command.get("action")
@@ -594,6 +625,10 @@ async def serve(options: SimulatorOptions) -> SimulatorServer:
     server = SimulatorServer(options, flows)
     await server.start()
     return server
+
+
+def _shown(parameters: dict[str, str]) -> str:
+    return " ".join(f"{key}={value}" for key, value in parameters.items() if key != "signature")
 
 
 def _now_ms() -> int:

@@ -1,7 +1,9 @@
 """What only a simulator can say: the whole truth, as JSON with decimals as text.
 
 `GET /admin/truth[?account=name]` is what tests and reports compare with; `POST /admin/fault` arms faults,
-`POST /admin/flow` pauses, resumes or freezes the market. Loopback only, no authentication.
+`POST /admin/flow` pauses, resumes or freezes the market, `POST /admin/connections` cuts everybody off, and
+`GET /admin/messages?about=text` tells the newest order calls, their failures and user events. Loopback only, no
+authentication.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ class Dispatcher:
         if kind == "http_429":
             raise too_many_requests(self.venue.limits.weight_1m)
         if kind == "http_418":
-            raise banned(asked.ip, now + BAN_MS)
+            raise banned(asked.ip, now + (fault.delay_ms or BAN_MS))
         if kind == "http_503_unknown_not_executed":
             raise VenueError(-1000, UNKNOWN_503, 503)
         if kind == "http_503_unavailable":

@@ -196,6 +196,7 @@ class StreamConnection:
         self._silent_until = 0.0
         self._received: deque[float] = deque(maxlen=MAX_MESSAGES_PER_SECOND + 1)
         self._request: web.Request | None = None
+        self._closing: set[asyncio.Task[bool]] = set()
 
     # --- sending ---------------------------------------------------------------------------------------------------
     def push(self, item: bytes | float) -> None:
@@ -222,6 +223,12 @@ class StreamConnection:
         self.queue.clear()
         if self._request is not None and self._request.transport is not None:
             self._request.transport.abort()
+
+    def go_away(self) -> None:
+        """Close in order, as a server does that is taken down."""
+        task = asyncio.get_running_loop().create_task(self.socket.close(code=1001))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def _send(self) -> None:
         with contextlib.suppress(ClientConnectionResetError, ConnectionError):
