@@ -23,22 +23,15 @@ with add_reader, `arm` before sleeping, `clear` when it rang).
 from __future__ import annotations
 
 import os
-import select
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from shm.layout import DOORBELLS
-
-
-class _Armable(Protocol):
-    def arm(self, bit: int) -> None: ...
-    def disarm(self, bit: int) -> None: ...
-    def has_next(self) -> bool: ...
+from shm.ring import RingReader, sleep_on
 
 
 class Doorbell:
-    def __init__(self, folder: str | Path, bell_id: int, rings: Sequence[_Armable] = ()) -> None:
+    def __init__(self, folder: str | Path, bell_id: int, rings: Sequence[RingReader] = ()) -> None:
         """The bell of one process; `bell_id` 0..63 is its own (Instance.process_row gives one); `rings` its readers."""
         if not 0 <= bell_id < DOORBELLS:
             raise ValueError(f"doorbell id {bell_id} is not within 0..{DOORBELLS - 1}")
@@ -49,14 +42,12 @@ class Doorbell:
             os.mkfifo(self.path, 0o600)
         self._fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._bit = 1 << bell_id
-        self._rings: list[_Armable] = []
+        self._rings: list[RingReader] = []
         self._to_clear = True  # a predecessor may have left bytes
-        self._poll = select.poll()
-        self._poll.register(self._fd, select.POLLIN)
         for ring in rings:
             self.add(ring)
 
-    def add(self, ring: _Armable) -> None:
+    def add(self, ring: RingReader) -> None:
         """Sleep on one more ring."""
         self._rings.append(ring)
 
@@ -89,16 +80,9 @@ class Doorbell:
     def wait(self, timeout_s: float) -> bool:
         """Sleep until a ring has something, at most `timeout_s`. True: it rang or was not empty."""
         # The byte of the last ring is taken out now and not when it rang: then a record was waiting to be read.
-        if self._to_clear:
-            self.clear()
-        if not self.arm():
-            return True
-        rang = bool(self._poll.poll(timeout_s * 1000))
-        if rang:
-            self._to_clear = True
-        if not rang or len(self._rings) > 1:  # the writer that rang has cleared our bit in its own ring
-            self.disarm()
-        return rang
+        result = sleep_on(self._rings, self._bit, self._fd, timeout_s, self._to_clear)
+        self._to_clear = result != 0
+        return result != 0
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -30,6 +30,8 @@ cdef class RingWriter(_Mapped):
     cdef uint64_t _write(self, const void* record, uint64_t nbytes) noexcept nogil
     cdef int _check_size(self, Record record) except -1
     cdef void _wake(self) noexcept
+    cdef void _ring_bells(self) noexcept
+    cdef void _open_bell(self, int bell) noexcept
 
 cdef class BroadcastWriter(RingWriter):
     cpdef uint64_t publish(self, Record record, bint stamp=*) except 0

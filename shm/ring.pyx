@@ -42,6 +42,7 @@ wake-up is missed, stands in doorbell.py.
 
 import os
 
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 from posix.unistd cimport close as close_descriptor
@@ -197,6 +198,18 @@ cdef inline uint64_t _publish_steps(RingWriter ring, const void* record, uint64_
     return sequence
 
 
+cdef extern from *:
+    """
+    #include <errno.h>
+    #include <unistd.h>
+    static inline int cl_lowest_bit(unsigned long long v) { return __builtin_ctzll(v); }
+    /* Python ignores SIGPIPE, so a FIFO that nobody reads is EPIPE. */
+    static int cl_ring(int fd) { return write(fd, "", 1) == 1 || errno == EAGAIN; }
+    """
+    int cl_lowest_bit(unsigned long long v) nogil
+    bint cl_ring(int fd) nogil
+
+
 cdef class RingWriter(_Mapped):
     """What both writers share: finding the place after a crash, writing a slot, waking sleepers."""
 
@@ -260,30 +273,31 @@ cdef class RingWriter(_Mapped):
         if cl_load_relaxed(&self.header.armed) != 0:
             self._ring_bells()
 
-    def _ring_bells(self):
-        """The rare half: somebody said that it sleeps. One byte into its FIFO, then its bit is ours to clear."""
+    cdef void _ring_bells(self) noexcept:
+        """The rare half: somebody said that it sleeps. Its bit is ours to clear, then one byte goes into its FIFO."""
         if self.bell_folder is None:
             return
         cdef uint64_t armed = cl_fetch_and(&self.header.armed, 0)
-        cdef int i
-        for i in range(64):
-            if armed >> i & 1:
-                self._ring_bell(i)
+        cdef int bell
+        while armed:
+            bell = cl_lowest_bit(armed)
+            armed &= armed - 1
+            # Full of unread rings (EAGAIN) is as good: the sleeper is being woken anyway. Any other failure: no reader
+            # any more, so it died or was replaced; open the FIFO that stands there now and try once more.
+            if self.bells[bell] >= 0 and cl_ring(self.bells[bell]):
+                continue
+            self._open_bell(bell)
+            if self.bells[bell] >= 0:
+                cl_ring(self.bells[bell])
 
-    def _ring_bell(self, int bell):
-        for _ in range(2):
-            try:
-                if self.bells[bell] < 0:
-                    self.bells[bell] = os.open(f"{self.bell_folder}/{bell}.bell", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-                os.write(self.bells[bell], b"\0")
-                return
-            except BlockingIOError:
-                return                      # full of unread rings: the sleeper is being woken anyway
-            except OSError:                 # no reader (ENXIO, EPIPE) or no FIFO: it died or was replaced, try once anew
-                if self.bells[bell] < 0:
-                    return
-                close_descriptor(self.bells[bell])
-                self.bells[bell] = -1
+    cdef void _open_bell(self, int bell) noexcept:
+        if self.bells[bell] >= 0:
+            close_descriptor(self.bells[bell])
+        try:
+            path = f"{self.bell_folder}/{bell}.bell"
+            self.bells[bell] = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:                     # no FIFO, or nobody reads it
+            self.bells[bell] = -1
 
     @property
     def published(self):
@@ -525,6 +539,55 @@ cdef class RingReader(_Mapped):
 
 
 _EMPTY = np.dtype([("sequence", "<u8")])
+
+
+cdef extern from *:
+    """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
+    #include <poll.h>
+    #include <time.h>
+    #include <unistd.h>
+    /* 1: readable, 0: the time is over, -1: a signal came. */
+    static int cl_wait_readable(int fd, double timeout_s) {
+        struct pollfd one = {.fd = fd, .events = POLLIN};
+        struct timespec t = {.tv_sec = (time_t)timeout_s};
+        t.tv_nsec = (long)((timeout_s - (double)t.tv_sec) * 1e9);
+        return ppoll(&one, 1, &t, NULL);
+    }
+    static void cl_take_all(int fd) { char bytes[256]; while (read(fd, bytes, sizeof bytes) == sizeof bytes) {} }
+    """
+    int cl_wait_readable(int fd, double timeout_s) nogil
+    void cl_take_all(int fd) nogil
+
+
+def sleep_on(list readers, uint64_t bit, int fd, double timeout_s, bint take_first):
+    """The sleeping half of doorbell.py, in one compiled call: arm, look again, wait for the FIFO `fd`.
+
+    `take_first`: empty the FIFO before. 1: it rang; 0: the time is over (or a signal came, whose handler has run);
+    2: there was something to read, it did not sleep.
+    """
+    cdef RingReader reader
+    cdef int result
+    if take_first:
+        cl_take_all(fd)
+    for reader in readers:
+        cl_fetch_or(&reader.header.armed, bit)
+    cl_fence_full()
+    for reader in readers:
+        if reader.has_next():
+            for reader in readers:
+                cl_fetch_and(&reader.header.armed, ~bit)
+            return 2
+    with nogil:
+        result = cl_wait_readable(fd, timeout_s)
+    if result <= 0 or len(readers) > 1:         # the writer that rang has cleared our bit in its own ring
+        for reader in readers:
+            cl_fetch_and(&reader.header.armed, ~bit)
+    if result < 0:
+        PyErr_CheckSignals()
+    return 1 if result > 0 else 0
 
 
 cdef class BroadcastReader(RingReader):
