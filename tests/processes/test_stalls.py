@@ -58,18 +58,14 @@ def stopped(process: subprocess.Popen[str]) -> bool:
 )
 def test_on_the_process_stops_at_the_armed_point_and_goes_on(tmp_path, point, passes, said):
     (tmp_path / point).write_text(str(passes))
-    process = start(tmp_path)
-    assert stopped(process)
-    assert (tmp_path / f"{point}.reached").exists()
-    assert process.stdout is not None
-    os.set_blocking(process.stdout.fileno(), False)
-    before = process.stdout.read() or ""
-    assert before == said
-    os.set_blocking(process.stdout.fileno(), True)
-    os.kill(process.pid, signal.SIGCONT)
-    rest = process.stdout.read()
-    assert before + rest == "act 0\nact 1\nact 2\nend\n"
-    process.wait()
+    with start(tmp_path) as process:
+        assert process.stdout is not None
+        assert stopped(process)
+        assert (tmp_path / f"{point}.reached").exists()
+        before = os.read(process.stdout.fileno(), 1000).decode() if said else ""
+        assert before == said
+        os.kill(process.pid, signal.SIGCONT)
+        assert before + process.stdout.read() == "act 0\nact 1\nact 2\nend\n"
 
 
 def test_a_point_that_is_not_armed_holds_nobody(tmp_path):
