@@ -1,4 +1,4 @@
-"""What every bench shares: pinning, percentiles, the host's description, the report on screen, as JSON and as a picture.
+"""What every bench shares: pinning, percentiles, the host's description, the report as text, JSON and picture.
 
 The shape of the JSON is the same for all: {"bench", "host", "date", "results": [{"name", "unit", "count", "p50", "p90",
 "p99", "p999", "max", "rate_per_s"}], "bounds": [{"what", "found", "bound", "met"}]}.
@@ -74,9 +74,7 @@ class Series:
 
 def ratio(ours: Series, theirs: Series) -> float:
     """Median over the blocks of ours / theirs at p50: each block is compared with its neighbour in time."""
-    return float(
-        np.median([np.median(a) / np.median(b) for a, b in zip(ours.blocks, theirs.blocks, strict=True)])
-    )
+    return float(np.median([np.median(a) / np.median(b) for a, b in zip(ours.blocks, theirs.blocks, strict=True)]))
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """The competitors of the ring benches: each a pair of pinned processes that hand one record of 80 bytes to and fro.
 
-A transport's echo process sleeps in a read of its control pipe between blocks, so that spinning competitors never share
-the cores with the one being measured. Peers move a ready-made buffer and never pack or unpack it, which is generous: ours
-write a field of a typed record before publishing and read it after polling.
+A transport's echo process sleeps in a read of its control pipe between blocks, so that spinning competitors never
+share the cores with the one being measured. Peers move a ready-made buffer and never pack or unpack it, which is
+generous: ours write a field of a typed record before publishing and read it after polling.
 """
 
 from __future__ import annotations

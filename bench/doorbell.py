@@ -2,9 +2,9 @@
 
     python bench/doorbell.py [--samples 100000] [--json FILE] [--plot FILE.png] [--strict]
 
-Ours is ring + doorbell: publish, and a byte into a FIFO only because the other one sleeps. The measure is a pair of bare
-pipes read and written in blocking mode, which is what any wake-up through the kernel costs at the least. Then what a
-doorbell costs the writer: a publish while nobody sleeps, and one that rings.
+Ours is ring + doorbell: publish, and a byte into a FIFO only because the other one sleeps. The measure is a pair of
+bare pipes read and written in blocking mode, which is what any wake-up through the kernel costs at the least. Then
+what a doorbell costs the writer: a publish while nobody sleeps, and one that rings.
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ def main() -> int:
     report = Report("doorbell", [*series, *writer_cost(options.samples, options.blocks)])
     by_name = {part.name: part for part in report.series}
     report.bound("wake-up and back / bare pipes, p50", ratio(by_name["corelane"], by_name["os_pipe"]), 1.0)
-    report.bound("wake-up and back / multiprocessing.Pipe, p50", ratio(by_name["corelane"], by_name["multiprocessing_pipe"]), 1.0)  # noqa: E501
+    report.bound(
+        "wake-up and back / multiprocessing.Pipe, p50", ratio(by_name["corelane"], by_name["multiprocessing_pipe"]), 1.0
+    )
     return report.finish(options)
 
 

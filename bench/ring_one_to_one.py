@@ -2,9 +2,9 @@
 
     python bench/ring_one_to_one.py [--samples 100000] [--json FILE] [--plot FILE.png] [--strict]
 
-Two processes on two cores; blocks of all competitors take turns, so that each meets the same moods of the machine, and a
-ratio is the median over blocks of neighbours. Rates are one-way streams. Then, in one process: a publish, a poll and the
-read of four fields against `struct` packing and unpacking the same record.
+Two processes on two cores; blocks of all competitors take turns, so that each meets the same moods of the machine,
+and a ratio is the median over blocks of neighbours. Rates are one-way streams. Then, in one process: a publish, a
+poll and the read of four fields against `struct` packing and unpacking the same record.
 """
 
 from __future__ import annotations

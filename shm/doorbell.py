@@ -9,11 +9,11 @@ asleep. Dekker's rule closes it. Each side writes its own word first, does a ful
     look at the rings again                             look at `armed`
 
 In the one total order of the fences one side comes first; the other then sees its word. So either the reader's second
-look finds the record and it does not sleep, or the writer sees the bit and puts a byte into the FIFO. The writer clears
-the bits it rings for, so a burst costs one write. A reader that attaches while the writer runs is no special case:
-its first arm() is this same exchange. A ring without anybody asleep costs the writer the fence and one load; one that
-rings costs it a system call, some 1.5 us (bench/doorbell.py). Sleeps are bounded besides, so even a lost FIFO (deleted by hand) costs latency,
-never progress.
+look finds the record and it does not sleep, or the writer sees the bit and puts a byte into the FIFO. The writer
+clears the bits it rings for, so a burst costs one write. A reader that attaches while the writer runs is no special
+case: its first arm() is this same exchange. A ring without anybody asleep costs the writer the fence and one load;
+one that rings costs it a system call, some 1.5 us (bench/doorbell.py). Sleeps are bounded besides, so even a lost
+FIFO (deleted by hand) costs latency, never progress.
 
 The FIFO belongs to the reader: made by it in the instance's run directory as `bells/<id>.bell`, opened read-write so
 that it never sees end-of-file when writers come and go. It serves a plain loop (`wait`) and an event loop (`fileno`

@@ -15,10 +15,11 @@ POWER), and threads that execute their accesses in *any* order that the followin
                             stores of its look at the tail (a run whose guess turns out wrong is no run at all)
 
 So it explores: within a publish and across successive publishes every order of stores to different locations that the
-fences permit (store-store), of the tail load against later stores (load-store), and within a poll every permitted order
-of its loads (load-load). Successive polls are not overlapped: each decides by its own four loads, so overlapping them
-shows nothing new. A kill keeps an arbitrary permitted part of the accesses that were under way, which is more than
-hardware does (it retires in order) and covers a compiler that reorders. Restarting is a kernel's work, thus a full fence.
+fences permit (store-store), of the tail load against later stores (load-store), and within a poll every permitted
+order of its loads (load-load). Successive polls are not overlapped: each decides by its own four loads, so
+overlapping them shows nothing new. A kill keeps an arbitrary permitted part of the accesses that were under way,
+which is more than hardware does (it retires in order) and covers a compiler that reorders. Restarting is a kernel's
+work, thus a full fence.
 
 What is checked
     torn        the words of an accepted record are not of one write
@@ -28,7 +29,8 @@ What is checked
     sent twice  a request's effect happens twice (its tail is committed before the effect: at most once)
     not applied an event's effect never happens (its tail is committed after the effect: at least once)
 
-`WEAKENINGS` removes one ordering or crash rule each. The test runs the same search over each of them and wants it found.
+`WEAKENINGS` removes one ordering or crash rule each. The test runs the same search over each of them and wants it
+found.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ LOSSLESS_WEAKENINGS = {
 HARMLESS_ALONE = {
     "relaxed cursor": "the cursor is a hint: nothing depends on its order",
     "relaxed tail store": "the acquire fence R3 already keeps the words before it",
-    "relaxed tail load": "the release fence W2 already keeps the words behind the invalidate, which the consumer would see",
+    "relaxed tail load": "the release fence W2 keeps the words behind the invalidate, which the consumer would see",
 }
 WEAKENINGS = BROADCAST_WEAKENINGS | LOSSLESS_WEAKENINGS
 
@@ -105,9 +107,7 @@ def writer_program(first: int, incarnation: int, lossless: bool, weak: frozenset
     for sequence in range(first, RECORDS + 1):
         slot, tag = word_at(sequence), sequence * 4 + incarnation
         if lossless and sequence > SLOTS and "no tail check" not in weak:
-            accesses.append(
-                Access(TAIL, 0, room_for=sequence, acquire="relaxed tail load" not in weak, fences=fences)
-            )
+            accesses.append(Access(TAIL, 0, room_for=sequence, acquire="relaxed tail load" not in weak, fences=fences))
         publish = Access(slot, sequence, publishes=sequence, release="relaxed publish" not in weak, fences=fences)
         if "no invalidate" not in weak:
             accesses.append(Access(slot, BUSY | sequence, release="relaxed invalidate" not in weak, fences=fences))
@@ -163,7 +163,7 @@ class State(NamedTuple):
 
 @dataclass
 class Checker:
-    """Searches one configuration. `roles`: "reader" of a broadcast ring; "requests" or "events" consumer, "observer"."""
+    """Searches one configuration. `roles`: "reader" of a broadcast ring; consumer of "requests" or "events", "observer"."""
 
     roles: tuple[str, ...]
     weak: frozenset[str] = frozenset()
@@ -262,7 +262,11 @@ class Checker:
             highest = max((word for word in words if not word & BUSY), default=0)
         memory[CURSOR] = highest
         return state._replace(
-            memory=tuple(memory), published=published, incarnation=state.incarnation + 1, first=highest + 1, done=0,
+            memory=tuple(memory),
+            published=published,
+            incarnation=state.incarnation + 1,
+            first=highest + 1,
+            done=0,
             kills=state.kills - 1,
         )
 
@@ -289,7 +293,7 @@ class Checker:
             yield after, (after.loaded | skipped) == ALL_LOADS or (load == FIRST and values[FIRST] != reader.sequence)
 
     def decide(self, state: State, reader: Reader) -> str:
-        """"empty", "lapped" or "accepted", as _copy() of ring.pyx does; raises Violation for a bad acceptance."""
+        """ "empty", "lapped" or "accepted", as _copy() of ring.pyx does; raises Violation for a bad acceptance."""
         first, second = reader.values[FIRST], reader.values[SECOND]
         if first != reader.sequence:
             return "lapped" if first & ~BUSY > reader.sequence else "empty"
@@ -323,7 +327,9 @@ class Checker:
         if reader.sequence > RECORDS:
             return
         if reader.stage >= 2:
-            commits_first = (role == "requests") != ("commit after send" in self.weak or "commit before apply" in self.weak)
+            commits_first = (role == "requests") != (
+                "commit after send" in self.weak or "commit before apply" in self.weak
+            )
             if (reader.stage == 2) == commits_first:
                 state = state._replace(memory=(*state.memory[:TAIL], reader.sequence))
             else:
@@ -368,4 +374,3 @@ class Checker:
                 raise Violation(f"stuck: a {role} waits for record {reader.sequence}")
         if self.roles[0] == "events" and 0 in state.effects[1:]:
             raise Violation(f"not applied: event {state.effects.index(0, 1)}")
-

@@ -1,11 +1,11 @@
-"""Build the compiled parts with -fsanitize=address,undefined into a folder of their own and run the shm tests over them.
+"""Build the compiled parts with -fsanitize=address,undefined in a folder of their own and run the shm tests there.
 
     python -m tests.shm.sanitized [pytest arguments]
 
-Who calls it: `make sanitize`, and whoever changed C or Cython. The normal build in the source tree stays as it is: what
-the sanitizers need stands in build/sanitized/, which is put before the source tree on the path. The sanitizer's runtime is
-loaded before the interpreter, because the interpreter itself is not built with it; leaks are not looked for, since the
-interpreter keeps what it keeps.
+Who calls it: `make sanitize`, and whoever changed C or Cython. The normal build in the source tree stays as it is:
+what the sanitizers need stands in build/sanitized/, which is put before the source tree on the path. The sanitizer's
+runtime is loaded before the interpreter, because the interpreter itself is not built with it; leaks are not looked
+for, since the interpreter keeps what it keeps.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def build() -> None:
     temporary = ROOT / "build" / "sanitized-objects"
     shutil.rmtree(OUTPUT, ignore_errors=True)
     subprocess.run(
-        [sys.executable, "setup.py", "-q", "build", "--build-lib", OUTPUT, "--build-temp", temporary],
+        [sys.executable, "setup.py", "-q", "build", "--build-lib", str(OUTPUT), "--build-temp", str(temporary)],
         cwd=ROOT, env=environment, check=True,
     )  # fmt: skip
 
@@ -36,7 +36,9 @@ def runtime() -> str:
     """The libraries to load first, as the compiler names them."""
     compiler = os.environ.get("CC", "cc")
     return " ".join(
-        subprocess.run([compiler, f"-print-file-name={name}"], check=True, capture_output=True, text=True).stdout.strip()
+        subprocess.run(
+            [compiler, f"-print-file-name={name}"], check=True, capture_output=True, text=True
+        ).stdout.strip()
         for name in ("libasan.so", "libubsan.so")
     )
 
@@ -51,7 +53,7 @@ def main() -> int:
         "PYTHONPATH": str(OUTPUT),
     }
     # Not `python -m pytest`: that would put the source tree, and its normal build, first.
-    pytest = Path(sys.executable).with_name("pytest")
+    pytest = str(Path(sys.executable).with_name("pytest"))
     arguments = sys.argv[1:] or ["tests/shm"]
     command = [pytest, "-q", "-o", f"pythonpath={OUTPUT} {ROOT}", "-p", "no:cacheprovider", "-k", SKIPPED, *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode

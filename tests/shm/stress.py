@@ -4,11 +4,12 @@
     python -m tests.shm.stress --records 1e6 --fault "publish before copy"      must end in a failure
 
 Every record carries its number in four places and a checksum, and its number is its sequence, so that a torn, lost,
-doubled or misplaced record is seen wherever it is read. Writers and readers are killed at random moments and, through the
-stall hooks, inside of every window of the protocol; whoever is killed is started again and must go on without a gap.
+doubled or misplaced record is seen wherever it is read. Writers and readers are killed at random moments and, through
+the stall hooks, inside of every window of the protocol; whoever is killed is started again and must go on without a
+gap.
 
-`FaultyWriter` breaks the protocol on purpose, in plain Python over the same bytes: the harness must catch it, and must not
-complain about the same Python writer without a fault.
+`FaultyWriter` breaks the protocol on purpose, in plain Python over the same bytes: the harness must catch it, and
+must not complain about the same Python writer without a fault.
 """
 
 from __future__ import annotations
@@ -299,9 +300,11 @@ def main() -> int:
         )
         rate = outcome.records / outcome.seconds
         print(
-            f"{contract:9} {processes} processes: {outcome.records:,} records, {outcome.kills} kills, {outcome.laps:,} laps, "
-            f"{outcome.lost:,} lost and counted, {rate:,.0f} records/s, {len(outcome.problems)} problems", flush=True
-        )  # fmt: skip
+            f"{contract:9} {processes} processes: {outcome.records:,} records, {outcome.kills} kills, "
+            f"{outcome.laps:,} laps, {outcome.lost:,} lost and counted, {rate:,.0f} records/s, "
+            f"{len(outcome.problems)} problems",
+            flush=True,
+        )
         for problem in outcome.problems:
             print("  " + problem)
         bad = bad or bool(outcome.problems)

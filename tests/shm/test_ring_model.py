@@ -1,4 +1,4 @@
-"""The protocol of shm/ring.pyx in every state of a small case, and the checker proven by what it finds when weakened."""
+"""The protocol of shm/ring.pyx in every state of a small case, and the checker proven by what it finds."""
 
 from __future__ import annotations
 
