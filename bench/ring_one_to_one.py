@@ -4,7 +4,7 @@
 
 Two processes on two cores; blocks of all competitors take turns, so that each meets the same moods of the machine,
 and a ratio is the median over blocks of neighbours. Rates are one-way streams. Then, in one process: a publish, a
-poll and the read of four fields against `struct` packing and unpacking the same record.
+poll and the read of four fields against `struct` packing and unpacking the same record, and the idle turn of a poller.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
+from collections.abc import Callable
 from time import perf_counter_ns
 
 import numpy as np
@@ -20,8 +21,9 @@ from _peers import CorelaneLossless, Floor, Iceoryx2, Pipe, Queue, Transport, Zm
 
 from shm.layout import RecordKind, SegmentKind, slot_stride
 from shm.records import Quote
-from shm.ring import BroadcastReader, BroadcastWriter
+from shm.ring import BroadcastReader, BroadcastWriter, Poller
 from shm.segment import Segment
+from shm.table import TableReader
 
 
 def measure(transports: list[Transport], samples: int, blocks: int, stream: int) -> list[Series]:
@@ -46,32 +48,56 @@ def measure(transports: list[Transport], samples: int, blocks: int, stream: int)
     return series
 
 
-def turns_in_one_process(samples: int, blocks: int) -> tuple[Series, Series]:
-    """ns of publish + poll + four fields, and of struct for the same; mean of 100 turns a sample."""
-    name = f"/corelane.bench{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    segment = Segment.create(name, SegmentKind.BROADCAST_RING, 1024, slot_stride(RecordKind.QUOTE))
+def turns_in_one_process(samples: int, blocks: int) -> list[Series]:
+    """ns of one turn, mean of 100: ours and struct for the same record; an idle poller and two Python calls."""
+    base = f"/corelane.bench{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+    def make(number: int, kind: SegmentKind, row: RecordKind) -> Segment:
+        return Segment.create(f"{base}.{number}", kind, 1024, slot_stride(row))
+
     try:
-        publish, poll, record = BroadcastWriter(segment).publish, BroadcastReader(segment).poll, Quote()
+        rings = [make(number, SegmentKind.BROADCAST_RING, RecordKind.QUOTE) for number in range(5)]
+        tables = [make(number, SegmentKind.TABLE, RecordKind.TICKER_ROW) for number in range(5, 9)]
+        publish, poll, record = BroadcastWriter(rings[0]).publish, BroadcastReader(rings[0]).poll, Quote()
+        idle = Poller([*map(BroadcastReader, rings[1:]), BroadcastReader(rings[1]), *map(TableReader, tables)]).poll
 
         def ours() -> tuple[float, float, float, float]:
             publish(record)
             found = poll()
             return found.bid_price, found.bid_quantity, found.ask_price, found.ask_quantity
 
-        theirs = struct_turn()
-        both = (Series("publish_poll_read"), Series("struct_pack_unpack"))
+        def nothing() -> None:
+            return None
+
+        turns: dict[str, Callable[[], object]] = {"publish_poll_read": ours, "struct_pack_unpack": struct_turn()}
+        result = [Series(name) for name in (*turns, "poller_idle_9_sources", "two_python_calls")]
         for _ in range(blocks):
-            for turn, part in zip((ours, theirs), both, strict=True):
-                result: Samples = np.empty(max(10, samples // blocks // 100), np.int64)
-                for index in range(len(result)):
-                    before = perf_counter_ns()
-                    for _ in range(100):
-                        turn()
-                    result[index] = (perf_counter_ns() - before) // 100
-                part.blocks.append(result)
-        return both
+            for turn, part in zip(turns.values(), result, strict=False):
+                part.blocks.append(_timed(max(10, samples // blocks // 100), turn))
+            part = result[2]
+            part.blocks.append(_timed(max(10, samples // blocks // 100), idle))
+            pairs: Samples = np.empty(max(10, samples // blocks // 100), np.int64)
+            for index in range(len(pairs)):
+                before = perf_counter_ns()
+                for _ in range(100):
+                    nothing()
+                    nothing()
+                pairs[index] = (perf_counter_ns() - before) // 100
+            result[3].blocks.append(pairs)
+        return result
     finally:
-        Segment.remove(name)
+        for name in Segment.names(base):
+            Segment.remove(name)
+
+
+def _timed(count: int, turn: Callable[[], object]) -> Samples:
+    result: Samples = np.empty(count, np.int64)
+    for index in range(count):
+        before = perf_counter_ns()
+        for _ in range(100):
+            turn()
+        result[index] = (perf_counter_ns() - before) // 100
+    return result
 
 
 def main() -> int:
@@ -93,7 +119,8 @@ def main() -> int:
     report.bound("round trip / pyzmq ipc spinning, p50", ratio(ours, by_name["pyzmq_ipc_spin"]), 1 / 60)
     if "iceoryx2" in by_name:
         report.bound("round trip / iceoryx2, p50", ratio(ours, by_name["iceoryx2"]), 1 / 8)
-    report.bound("publish + poll + 4 fields / struct, p50", ratio(*in_one), 2 / 3)
+    report.bound("publish + poll + 4 fields / struct, p50", ratio(in_one[0], in_one[1]), 2 / 3)
+    report.bound("idle turn of a poller over 9 sources / two Python calls, p50", ratio(in_one[2], in_one[3]), 1.0)
     report.notes.append(f"round trip is {ratio(ours, by_name['c_floor']):.1f} x the C floor of the same blocks")
     return report.finish(options)
 

@@ -163,7 +163,7 @@ class State(NamedTuple):
 
 @dataclass
 class Checker:
-    """Searches one configuration. `roles`: "reader" of a broadcast ring; consumer of "requests" or "events", "observer"."""
+    """Searches one configuration. `roles`: "reader" (broadcast); a consumer of "requests" or "events", "observer"."""
 
     roles: tuple[str, ...]
     weak: frozenset[str] = frozenset()
