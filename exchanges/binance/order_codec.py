@@ -520,9 +520,12 @@ def _money(text: str) -> int:
         return mantissa(text, MONEY_SCALE)
     except DecimalTextError:
         try:
-            return int((Decimal(text) * 10**MONEY_SCALE).to_integral_value(ROUND_HALF_EVEN))
+            value = int((Decimal(text) * 10**MONEY_SCALE).to_integral_value(ROUND_HALF_EVEN))
         except (InvalidOperation, ValueError, OverflowError):
             raise MalformedMessage(f"{text!r} is not an amount of money") from None
+        if abs(value) >= 1 << 63:
+            raise MalformedMessage(f"{text!r} is more money than a record holds") from None
+        return value
 
 
 def _float(text: str) -> float:

@@ -12,7 +12,13 @@ Who calls it: order_codec.py alone.
 
 from __future__ import annotations
 
-from msgspec import Struct, field
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+TimeMs = Annotated[int, Meta(ge=0, le=9_000_000_000_000)]
+"""Milliseconds UTC, bounded so that the nanoseconds fit a record."""
+Id = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
 
 class ErrorReply(Struct, frozen=True):
@@ -25,7 +31,7 @@ class ErrorReply(Struct, frozen=True):
 class OrderReply(Struct, frozen=True):
     """Reply of POST, PUT, DELETE and GET order, element of openOrders and allOrders."""
 
-    exchange_order_id: int = field(name="orderId")
+    exchange_order_id: Id = field(name="orderId")
     symbol: str
     status: str
     client_order_id: str = field(name="clientOrderId")
@@ -37,21 +43,21 @@ class OrderReply(Struct, frozen=True):
     time_in_force: str = field(name="timeInForce", default="")
     reduce_only: bool = field(name="reduceOnly", default=False)
     position_side: str = field(name="positionSide", default="BOTH")
-    update_time_ms: int = field(name="updateTime", default=0)
+    update_time_ms: TimeMs = field(name="updateTime", default=0)
 
 
 class UserTrade(Struct, frozen=True):
     """Row of GET userTrades. It names the order by the venue's id only."""
 
-    trade_id: int = field(name="id")
-    exchange_order_id: int = field(name="orderId")
+    trade_id: Id = field(name="id")
+    exchange_order_id: Id = field(name="orderId")
     symbol: str
     side: str
     price: str
     quantity: str = field(name="qty")
     fee: str = field(name="commission")
     fee_currency: str = field(name="commissionAsset")
-    time_ms: int = field(name="time")
+    time_ms: TimeMs = field(name="time")
     maker: bool
 
 
@@ -63,7 +69,7 @@ class PositionRisk(Struct, frozen=True):
     entry_price: str = field(name="entryPrice")
     unrealized_pnl: str = field(name="unRealizedProfit")
     position_side: str = field(name="positionSide", default="BOTH")
-    update_time_ms: int = field(name="updateTime", default=0)
+    update_time_ms: TimeMs = field(name="updateTime", default=0)
 
 
 class Balance(Struct, frozen=True):
@@ -73,7 +79,7 @@ class Balance(Struct, frozen=True):
     wallet_balance: str = field(name="balance")
     available_balance: str = field(name="availableBalance")
     unrealized_pnl: str = field(name="crossUnPnl", default="0")
-    update_time_ms: int = field(name="updateTime", default=0)
+    update_time_ms: TimeMs = field(name="updateTime", default=0)
 
 
 class PositionMode(Struct, frozen=True):
@@ -85,7 +91,7 @@ class PositionMode(Struct, frozen=True):
 class ServerTime(Struct, frozen=True):
     """Reply of GET /fapi/v1/time."""
 
-    server_time_ms: int = field(name="serverTime")
+    server_time_ms: TimeMs = field(name="serverTime")
 
 
 class ListenKey(Struct, frozen=True):
@@ -107,12 +113,12 @@ class OrderUpdate(Struct, frozen=True):
     price: str = field(name="p")
     execution_type: str = field(name="x")
     status: str = field(name="X")
-    exchange_order_id: int = field(name="i")
+    exchange_order_id: Id = field(name="i")
     last_quantity: str = field(name="l")
     cumulative_quantity: str = field(name="z")
     last_price: str = field(name="L")
-    time_ms: int = field(name="T")
-    trade_id: int = field(name="t", default=0)
+    time_ms: TimeMs = field(name="T")
+    trade_id: Id = field(name="t", default=0)
     fee: str = field(name="n", default="0")
     fee_currency: str = field(name="N", default="")
     maker: bool = field(name="m", default=False)
@@ -124,7 +130,7 @@ class OrderTradeUpdate(Struct, frozen=True, tag_field="e", tag="ORDER_TRADE_UPDA
     """ORDER_TRADE_UPDATE: every change of an order."""
 
     order: OrderUpdate = field(name="o")
-    event_time_ms: int = field(name="E", default=0)
+    event_time_ms: TimeMs = field(name="E", default=0)
 
 
 class TradeLite(Struct, frozen=True, tag_field="e", tag="TRADE_LITE"):
@@ -137,9 +143,9 @@ class TradeLite(Struct, frozen=True, tag_field="e", tag="TRADE_LITE"):
     price: str = field(name="p")
     last_price: str = field(name="L")
     last_quantity: str = field(name="l")
-    trade_id: int = field(name="t")
-    exchange_order_id: int = field(name="i")
-    time_ms: int = field(name="T")
+    trade_id: Id = field(name="t")
+    exchange_order_id: Id = field(name="i")
+    time_ms: TimeMs = field(name="T")
     maker: bool = field(name="m", default=False)
 
 
@@ -173,7 +179,7 @@ class AccountUpdate(Struct, frozen=True, tag_field="e", tag="ACCOUNT_UPDATE"):
     """ACCOUNT_UPDATE: balances and positions after a trade, a transfer, funding."""
 
     change: AccountChange = field(name="a")
-    time_ms: int = field(name="T")
+    time_ms: TimeMs = field(name="T")
 
 
 class ListenKeyExpired(Struct, frozen=True, tag_field="e", tag="listenKeyExpired"):

@@ -423,6 +423,23 @@ def test_no_value_in_an_order_update_breaks_the_codec(key: str, value: Any) -> N
         pass
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"T": 2**63},
+        {"T": -1},
+        {"T": 9_223_372_036_855},
+        {"i": 2**64},
+        {"t": -5},
+        {"n": "1" + "0" * 30},
+        {"q": "9" * 40},
+    ],
+)
+def test_numbers_that_no_record_can_hold_are_malformed(changes: dict[str, Any]) -> None:
+    with pytest.raises(MalformedMessage):
+        update_fact(**changes)
+
+
 # --- ids -------------------------------------------------------------------------------------------------------------
 @given(st.integers(0, 2**64 - 1))
 def test_own_ids_are_exactly_those_with_our_bits(value: int) -> None:
