@@ -36,7 +36,7 @@ from shm.table import TableReader, TableWriter, Words
 ROOT = Path(__file__).parent.parent.parent
 NUMBER = 88
 STRATEGY = 4
-PATIENCE_S = 12.0
+PATIENCE_S = 30.0
 CONFIG = """
 [instance]
 name = "{name}"
