@@ -64,6 +64,7 @@ class BinancePMS:
             log=context.log,
         )
         self._wanted = asyncio.Event()
+        self._connected_again = asyncio.Event()
         self._complete = False
         self._stopping = False
         self.on_change: Callable[[], None] = lambda: None
@@ -107,6 +108,7 @@ class BinancePMS:
         if self._stream.connects > 1:
             self._count("reconnects")
         self._wanted.set()
+        self._connected_again.set()
 
     def _down(self, _why: str) -> None:
         self._wanted.clear()
@@ -122,6 +124,7 @@ class BinancePMS:
         pause = FIRST_PAUSE_S
         while not self._stopping:
             await self._wanted.wait()
+            self._connected_again.clear()
             try:
                 await self.snapshot()
             except VenueUnavailable as failure:
@@ -132,7 +135,8 @@ class BinancePMS:
                 self._log.warning("positions: %s", refused)
             else:
                 pause = FIRST_PAUSE_S
-                await asyncio.sleep(self._snapshot_s)
+                with contextlib.suppress(TimeoutError):  # a new connection is not ready before its own snapshot
+                    await asyncio.wait_for(self._connected_again.wait(), self._snapshot_s)
                 continue
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)

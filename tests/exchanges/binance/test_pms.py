@@ -25,7 +25,7 @@ PATIENCE_S = 10.0
 class Live:
     """A running PMS over rows in memory."""
 
-    def __init__(self, server: SimulatorServer, tmp_path: Path, **changes: Any) -> None:
+    def __init__(self, server: SimulatorServer, tmp_path: Path, snapshot_s: float = 0.05, **changes: Any) -> None:
         self.positions, self.balances = Rows(), Rows()
         self.counters = Counters()
         instruments = OrderInstruments([BTC])
@@ -33,7 +33,7 @@ class Live:
             context(server, tmp_path, self.counters, **changes),
             instruments=instruments,
             tables=AccountTables(self.positions, self.balances, instruments, "USDT", 4),
-            snapshot_s=0.05,
+            snapshot_s=snapshot_s,
         )
         self.task: asyncio.Future[None] | None = None
 
@@ -142,3 +142,18 @@ async def test_a_wrong_key_is_raised_and_none_is_a_configuration_error(tmp_path:
         await live.close()
         with pytest.raises(ConfigurationError, match="credentials"):
             Live(server, tmp_path, credentials=None)
+
+
+async def test_a_new_connection_is_ready_by_its_own_snapshot_and_not_at_the_next_turn_of_the_clock(
+    tmp_path: Path,
+) -> None:
+    async with venue() as (server, client):
+        live = Live(server, tmp_path, snapshot_s=3600.0)
+        try:
+            await live.start()
+            fault = {"kind": "disconnect", "stream": "user"}
+            assert (await client.admin("POST", "/admin/fault", fault))[0] == 200
+            await live.until(lambda: not live.pms.ready)
+            await live.until(lambda: live.pms.ready)
+        finally:
+            await live.close()
