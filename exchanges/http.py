@@ -90,6 +90,8 @@ class HttpHandler:
 
         Raises NotSent or OutcomeUnknown, each with one sentence.
         """
+        if self._session.closed:
+            raise NotSent(f"{method} {self.base_url}{path}: closed here")
         sent = SimpleNamespace(connected=False)
         url = URL(f"{self.base_url}{path}?{query}" if query else f"{self.base_url}{path}", encoded=True)
         options: dict[str, Any] = {}

@@ -133,7 +133,7 @@ class BinanceSubscriber:
         self._said: set[str] = set()
         self._retry_text = ""
         self._tasks: list[asyncio.Task[None]] = []
-        self._closed = False
+        self._closing = asyncio.Event()
 
     # --- ExchangeSubscriber -----------------------------------------------------------------------------------------
     @property
@@ -145,6 +145,8 @@ class BinanceSubscriber:
 
     async def run(self) -> None:
         rows, fresh = await self._first_rows()
+        if self._closing.is_set():
+            return
         self._begin(rows)
         public, market = self._make_connections()
         self._connections = [public, market]
@@ -157,15 +159,13 @@ class BinanceSubscriber:
                     group.create_task(self._refresh_rows(fresh)),
                     group.create_task(self._tick()),
                 ]
-                if self._closed:
-                    self._cancel()
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
         finally:
             self._withdraw_all(MarketStatusCode.DISCONNECTED)
 
     async def close(self) -> None:
-        self._closed = True
+        self._closing.set()
         self._cancel()
         self._withdraw_all(MarketStatusCode.DISCONNECTED)
         await self._fetcher.close()
@@ -184,11 +184,12 @@ class BinanceSubscriber:
 
     # --- instruments ------------------------------------------------------------------------------------------------
     async def _first_rows(self) -> tuple[list[InstrumentRow], bool]:
-        """From the venue; where it does not answer, the rows kept from an earlier run; else try until it does."""
+        """From the venue; where it does not answer, the rows kept from an earlier run; else try until it does, or until
+        closed (no rows)."""
         path = instruments.rows_file(self._context.state_dir)
         failures = 0
         self._context.set_state(ProcessState.CONNECTING, f"asking {self._endpoints.rest} for its instruments")
-        while True:
+        while not self._closing.is_set():
             try:
                 rows = await self._fetcher.instruments()
                 instruments.save_rows(path, rows)
@@ -203,7 +204,9 @@ class BinanceSubscriber:
                 text = f"no instruments yet: {failure}"
                 self._log.warning("%s, next try in %.1f s", text, pause_s)
                 self._context.set_state(ProcessState.CONNECTING, text)
-                await asyncio.sleep(pause_s)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), pause_s)
+        return [], False
 
     def _begin(self, rows: Sequence[InstrumentRow]) -> None:
         self._codec = MarketCodec(instruments.scales_of(rows))

@@ -162,3 +162,11 @@ async def test_a_redirect_is_not_followed(server: RawServer, http: HttpHandler) 
     server.answers = [redirect]
     assert (await http.request("POST", "/order")).status == 302
     assert len(server.requests) == 1
+
+
+async def test_a_closed_handler_sends_nothing(server: RawServer) -> None:
+    handler = HttpHandler(server.url)
+    await handler.close()
+    with pytest.raises(NotSent, match="closed here"):
+        await handler.request("GET", "/ping")
+    assert server.connections == 0

@@ -318,6 +318,15 @@ async def test_close_leaves_no_book_valid(begin: Begin, market: Any) -> None:
     assert [health.state for health in run.subscriber.connections()] == [ConnectionState.DOWN] * 2
 
 
+async def test_close_ends_a_start_that_waits_for_the_venue(begin: Begin) -> None:
+    port = free_port()
+    run = begin(rest_url=f"http://127.0.0.1:{port}", stream_url=f"ws://127.0.0.1:{port}")
+    await run.until(lambda: run.states)
+    await run.subscriber.close()
+    async with asyncio.timeout(20):
+        await run.task
+
+
 async def test_a_renewed_connection_costs_no_book(begin: Begin) -> None:
     policy = WebSocketPolicy(backoff_first_s=0.001, first_message_timeout_s=None, renew_after_s=0.6, overlap_s=0.3)
     run = begin(policy)
