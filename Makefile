@@ -1,4 +1,4 @@
-# demo test check bench clean. Each sets up what it needs and is quick when nothing changed: stamps in build/stamps are
+# demo test check chaos bench clean. Each sets up what it needs and is quick when nothing changed: stamps in build/stamps are
 # newer than what they were made from. Options of the demo: make demo ARGS="--seconds 60 --report demo.json"
 
 PYTHON ?= python3
@@ -8,13 +8,14 @@ STAMPS := build/stamps
 ARGS   ?=
 SOURCES := $(shell find shm exchanges strategy \( -name '*.pyx' -o -name '*.pxd' -o -name '*.h' \) ! -name 'records.*')
 
-.PHONY: help demo test check bench clean setup
+.PHONY: help demo test check chaos bench clean setup
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   trade against the embedded venue and compare the books   (ARGS=\"--seconds 60 --report demo.json\")"
 	@echo "make test   build and run all tests                                  (ARGS=\"tests/shm -k ring\")"
 	@echo "make check  format, lint, types, tests"
+	@echo "make chaos  kill, stop and restart every process at every moment, break the wire   (ARGS=\"--only death/trader\")"
 	@echo "make bench  latency and throughput against peers"
 	@echo "make clean  remove everything that was built"
 
@@ -29,6 +30,11 @@ check: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest $(ARGS)
+
+# Every death and wire fault at every moment of an order; goes on where it ended (build/chaos.jsonl holds what is done).
+chaos: setup
+	@$(BIN)/python -m tests.chaos.run $(ARGS)
+	@$(BIN)/python -m tests.chaos.run --prove
 
 bench: setup
 	@found=0; for script in bench/*.py; do \

@@ -1,0 +1,319 @@
+"""The cells: which death or fault, at which moment of an order, and how each is brought about.
+
+A cell is a name and a function over a warm `Place`; it returns what it measured and raises Red where something did not
+hold. The death table is victims x ways x moments, the wire table fault kinds x states; besides there are the cells that
+settle unknown outcomes in number, and the fence.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from exchanges.simulator.faults import REQUEST_KINDS, STREAM_KINDS
+from tests.chaos.agreement import finish, settle, unwatched_ms
+from tests.chaos.place import VENUE, Place, holder
+from tests.chaos.red import Red
+
+QUANTITY: Final = 0.010
+REACH_S: Final = 15.0
+BURST: Final = 60
+"""More than a ring of 64 slots takes with an eighth kept for cancels."""
+
+
+@dataclass
+class Cell:
+    """`run(place, stop_s)` brings it about; stop_s: how long a stopped process stays stopped."""
+
+    name: str
+    run: Callable[[Place, float], dict[str, Any]] = field(repr=False)
+    event_slots: int = 8192
+    deadline_ms: int = 2_000
+
+
+# --- the orders that a cell needs -------------------------------------------------------------------------------------
+def passive(place: Place) -> dict[str, Any]:
+    """Terms of an order that rests: 20 ticks behind the best price, on the side that shrinks the position."""
+    bids, asks = place.depth()
+    if _side(place) == "buy":
+        return {"side": "buy", "price": round(bids[0][0] - 2.0, 1), "quantity": QUANTITY}
+    return {"side": "sell", "price": round(asks[0][0] + 2.0, 1), "quantity": QUANTITY}
+
+
+def crossing(place: Place) -> dict[str, Any]:
+    """Terms of an order that takes all of the best level and rests with what is left."""
+    bids, asks = place.depth()
+    price, quantity = (asks if _side(place) == "buy" else bids)[0]
+    return {"side": _side(place), "price": price, "quantity": round(quantity + 2 * QUANTITY, 3)}
+
+
+def _side(place: Place) -> str:
+    return "sell" if place.truth().money.position["BTCUSDT"] > 0 else "buy"
+
+
+def open_order(place: Place, terms: dict[str, Any]) -> None:
+    """An order that everybody knows as open."""
+    place.command("new", **terms)
+    place.until(lambda: _states(place) <= {"OPEN", "PARTIALLY_FILLED"} and _states(place), "the order is open", REACH_S)
+
+
+def _states(place: Place) -> set[str]:
+    status = place.trader()
+    return {one["state"] for one in status["strategies"]["scripted"]["open_orders"]} if status else set()
+
+
+# --- moments ----------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Moment:
+    """`point` is where a process is held; `before` makes the orders that must be there, `act` leads to the point."""
+
+    name: str
+    point: str
+    act: Callable[[Place], None]
+    before: Callable[[Place], None] = lambda place: None
+    passes: int = 0
+    event_slots: int = 8192
+
+
+def _new(place: Place) -> None:
+    place.command("new", **passive(place))
+
+
+def _take(place: Place) -> None:
+    place.command("new", **crossing(place))
+
+
+def _cancel(place: Place) -> None:
+    place.command("cancel")
+
+
+def _replace(place: Place) -> None:
+    terms = passive(place)
+    away = -1.0 if terms["side"] == "buy" else 1.0
+    place.command("replace", price=round(terms["price"] + away, 1))
+
+
+def _burst(place: Place) -> None:
+    place.command("new", count=BURST, **passive(place))
+
+
+MOMENTS: Final = (
+    Moment("unpublished", "trader.unpublished", _new),
+    Moment("published", "engine.polled", _new),
+    Moment("committed", "engine.committed", _new),
+    Moment("sent", "engine.sent.NEW", _new),
+    Moment("acknowledged", "engine.told.ACCEPTED", _new),
+    Moment("partially_filled", "engine.told.FILL", _take),
+    Moment("cancel_in_flight", "engine.sent.CANCEL", _cancel, lambda place: open_order(place, passive(place))),
+    Moment("modify_in_flight", "engine.sent.REPLACE", _replace, lambda place: open_order(place, passive(place))),
+    Moment("ring_full", "engine.polled", _burst),
+    Moment("event_ring_full", "trader.published", _burst, passes=40, event_slots=64),
+)
+VICTIMS: Final = ("market_server", "trading_engine", "position_server", "trader", "connection")
+WAYS: Final = ("kill", "stop", "restart")
+
+
+def die(victim: str, way: str, moment: Moment, place: Place, stop_s: float) -> dict[str, Any]:
+    """One cell of the death table."""
+    begin(place)
+    moment.before(place)
+    place.flow("pause")  # what the market does must not decide which state the order is in
+    place.arm(moment.point, moment.passes)
+    moment.act(place)
+    held = holder(moment.point)
+    place.until(lambda: place.reached(moment.point), f"{held} comes to {moment.point}", REACH_S)
+    if moment.name in ("ring_full", "event_ring_full"):
+        place.supervise(0.3)  # the other side goes on until its ring is full
+    struck_ms = time.time() * 1000
+    strike(victim, way, held, place, stop_s)
+    place.go_on(held)
+    place.flow("resume")
+    place.disarm()
+    settle(place)
+    watched_ms = time.time() * 1000
+    unwatched = unwatched_ms(place, struck_ms, watched_ms) if victim in ("trading_engine", "trader") else 0.0
+    finish(place)
+    return {"unwatched_ms": round(unwatched)}
+
+
+def strike(victim: str, way: str, held: str, place: Place, stop_s: float) -> None:
+    """Let the victim die, stop or restart. Who is held goes on right after, unless it is the one that is stopped."""
+    if victim == "connection":
+        if way == "stop":
+            place.stop("simulator")
+            place.go_on(held)
+            place.supervise(stop_s)
+            place.go_on("simulator")
+        else:
+            place.admin("POST", "/admin/connections", {"action": "abort" if way == "kill" else "close"})
+    elif way in ("kill", "restart"):
+        before = place.pid(victim)
+        if way == "kill":
+            place.kill(victim)
+        else:
+            place.terminate(victim)
+        place.go_on(held)  # a process that is held ends in order only when it goes on
+        place.until(lambda: place.pid(victim) not in (0, before), f"{victim} is started again")
+    else:
+        if victim != held:
+            place.stop(victim)
+            place.go_on(held)
+        place.supervise(stop_s)
+        place.go_on(victim)
+
+
+def begin(place: Place) -> None:
+    """Nothing of the cell before is left."""
+    place.disarm()
+    place.clear_faults()
+    place.flow("resume")
+    place.until(place.is_ready, "the set is ready for the cell")
+    if any(one["open"] for one in place.account()["orders"]):
+        raise Red("an order of the cell before is open")
+
+
+# --- the wire ---------------------------------------------------------------------------------------------------------
+STATES: Final = ("new", "partial_fill", "cancel", "cancel_of_partial", "modify", "settling")
+METHODS: Final = {
+    "new": "POST", "partial_fill": "POST", "cancel": "DELETE", "cancel_of_partial": "DELETE", "modify": "PUT",
+    "settling": "GET",
+}  # fmt: skip
+BAN_MS: Final = 1_500
+DELAY_MS: Final = 700
+DUPLICATES: Final = 6
+"""Every user event of an order, not only its first."""
+
+
+def break_wire(kind: str, state: str, place: Place, stop_s: float) -> dict[str, Any]:
+    """One cell of the wire table: `kind` strikes while an order is in `state`."""
+    begin(place)
+    if state in ("cancel", "modify"):
+        open_order(place, passive(place))
+    elif state == "cancel_of_partial":
+        open_order(place, crossing(place))
+    if state == "settling":
+        place.fault(kind="unknown_executed", path="/fapi/v1/order", method="POST")
+    if kind == "listen_key_expired":
+        place.fault(kind=kind)
+    else:
+        place.fault(**_fault(kind, METHODS[state]))
+    act = {
+        "new": _new, "settling": _new, "partial_fill": _take, "cancel": _cancel, "cancel_of_partial": _cancel,
+        "modify": _replace,
+    }[state]  # fmt: skip
+    act(place)
+    place.supervise(0.3)
+    place.clear_faults()
+    settle(place)
+    finish(place)
+    return {}
+
+
+def _fault(kind: str, method: str) -> dict[str, Any]:
+    if kind in STREAM_KINDS:
+        fault: dict[str, Any] = {"kind": kind, "stream": "@depth" if kind == "sequence_gap" else "user"}
+        if kind in ("disconnect", "silence"):
+            fault["with_order"] = True
+        elif kind == "duplicate":
+            fault["count"] = DUPLICATES
+        if kind in ("silence", "delay"):
+            fault["delay_ms"] = DELAY_MS
+        return fault
+    fault = {"kind": kind, "path": "/fapi/v1/order", "method": method}
+    if kind == "delay_reply":
+        fault["delay_ms"] = DELAY_MS
+    elif kind == "http_418":
+        fault["delay_ms"] = BAN_MS
+    return fault
+
+
+def _makes_sense(kind: str, state: str) -> bool:
+    """A query has no execution to be unknown, and a key that the venue calls wrong ends an engine for good."""
+    return state != "settling" or not (
+        "executed" in kind or kind in ("http_503_throttled", "rejected_signature", "halted_instrument")
+    )
+
+
+# --- unknown outcomes, in number --------------------------------------------------------------------------------------
+UNKNOWN_KINDS: Final = {
+    "executed": ("unknown_executed", "http_503_unknown_executed", "drop_reply"),
+    "absent": ("unknown_not_executed", "http_503_unknown_not_executed"),
+}
+AT_ONCE: Final = 12
+
+
+def settle_many(kind: str, place: Place, stop_s: float) -> dict[str, Any]:
+    """A burst of orders, each with an unknown outcome, all settled by the venue's word."""
+    begin(place)
+    place.fault(kind=kind, path="/fapi/v1/order", method="POST", count=AT_ONCE)
+    place.command("new", count=AT_ONCE, **passive(place))
+    place.until(lambda: not _states(place) & {"PENDING_NEW"}, "every reply came", REACH_S)
+    settle(place)
+    finish(place)
+    return {}
+
+
+# --- the fence --------------------------------------------------------------------------------------------------------
+def fence(place: Place, stop_s: float) -> dict[str, Any]:
+    """A trader stands before publishing; meanwhile another is accepted. Its order must not leave any more."""
+    begin(place)
+    place.arm("trader.unpublished")
+    _new(place)
+    place.until(lambda: place.reached("trader.unpublished"), "the trader is held", REACH_S)
+    place.disarm()
+    file = place.supervisor.instance.state_dir / f"{VENUE}.accepted_epoch"
+    accepted = int(file.read_text())
+    old = place.pid("trading_engine")
+    place.kill("trading_engine")
+    file.write_text(f"{accepted + 1}\n")  # what the engine would have noted of the other one
+    place.until(lambda: place.pid("trading_engine") not in (0, old), "the engine is started again", REACH_S)
+    engine = next(name for name in place.supervisor.children if name.startswith("trading_engine"))
+    place.until(lambda: place.supervisor.is_ready(engine), "the engine serves", REACH_S)
+    place.go_on("trader")
+    settle(place)
+    finish(place)
+    return {}
+
+
+INJECTED: Final = {
+    "commit_after_send": "death/trading_engine/kill/sent",
+    "dedupe_off": "wire/duplicate/partial_fill",
+    "timeout_is_rejected": "wire/unknown_executed/new",
+    "fence_off": "fence/trader",
+}
+"""Errors of tests/chaos/broken.py, and the cell that must go red with each."""
+
+
+# --- all --------------------------------------------------------------------------------------------------------------
+def death_table() -> list[Cell]:
+    return [
+        Cell(f"death/{victim}/{way}/{moment.name}", partial(die, victim, way, moment), moment.event_slots)
+        for moment in MOMENTS
+        for victim in VICTIMS
+        for way in WAYS
+    ]
+
+
+def wire_table() -> list[Cell]:
+    return [
+        Cell(f"wire/{kind}/{state}", partial(break_wire, kind, state))
+        for kind in (*STREAM_KINDS, *REQUEST_KINDS, "listen_key_expired")
+        for state in STATES
+        if _makes_sense(kind, state)
+    ]
+
+
+def unknown_table(rounds: int) -> list[Cell]:
+    return [
+        Cell(f"unknown/{kind}/{number}", partial(settle_many, kind))
+        for number in range(rounds)
+        for kinds in UNKNOWN_KINDS.values()
+        for kind in kinds
+    ]
+
+
+def all_cells(rounds: int) -> list[Cell]:
+    return [*death_table(), *wire_table(), *unknown_table(rounds), Cell("fence/trader", fence, deadline_ms=20_000)]
