@@ -223,7 +223,7 @@ class FlowPlayer:
         limit = math.inf if math.isinf(self._speed) else elapsed * self._speed
         for _ in range(MAX_BATCH):
             due = flow.next_due_ns()
-            if due is None or due > limit:
+            if due is None or due > limit or not self._running.is_set():
                 return
             self.position_ns = due
             self.delivered += 1

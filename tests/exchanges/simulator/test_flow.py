@@ -78,17 +78,14 @@ async def test_a_paused_flow_goes_on_where_it_stood_and_a_frozen_one_never() -> 
     player.start()
     while player.state is not FlowState.PAUSED:
         await asyncio.sleep(0.001)
-    standing = len(got)
     await asyncio.sleep(0.02)
-    assert len(got) == standing
+    assert len(got) == 10
     player.resume()
     while player.state is not FlowState.FROZEN:
         await asyncio.sleep(0.001)
-    frozen = len(got)
     player.resume()
     await asyncio.sleep(0.02)
-    assert len(got) == frozen
-    assert got == list(range(1, frozen + 1))
+    assert got == list(range(1, 31))
     await player.close()
 
 
