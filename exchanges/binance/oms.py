@@ -49,6 +49,8 @@ from shm.records import OrderEvent, OrderRequest
 NS_PER_MS: Final = 1_000_000
 CLOCK_MARGIN_NS: Final = 1_000_000_000
 """The venue takes a timestamp up to a second ahead of its clock, so a request may live that much longer."""
+CHANGES: Final = frozenset({EventType.ACCEPTED, EventType.REPLACED, EventType.CANCELED})
+"""Confirmations that the private stream tells as well."""
 WARM_CONNECTIONS: Final = 4
 CONNECTIONS: Final = 16
 CANCEL_ALL_ROUNDS: Final = 20
@@ -213,6 +215,7 @@ class BinanceOMS:
         if reason := self._guard(request):
             self._sink(refusal(request, reason))
             return
+        asked_ns = monotonic_ns()
         try:
             reply = await self._transmit(request, query)
         except NotSent as failure:
@@ -223,6 +226,8 @@ class BinanceOMS:
             fact.text = cut_text(str(failure))
         else:
             fact = self._understand(request, reply)
+            if fact.event_type in CHANGES:
+                self._stream.expect_word(asked_ns)
         if not fact.receive_time_ns:
             fact.receive_time_ns = monotonic_ns()
         self._sink(fact)

@@ -8,7 +8,8 @@ The rules
 - The stream does not replay: `on_up` is called after each (re)connect and its owner must recover over REST, `on_down`
   when the connection is gone.
 - A frame that cannot be read may have been the only word about a fill: the connection is renewed, the owner recovers.
-- Quiet for hours is normal here; a dead link is found by pings.
+- Quiet for hours is normal here; a dead link is found by pings. A link that is open and says nothing is found by what
+  it must have said: its owner calls `expect_word` when the venue confirmed a change over REST.
 
 Source: https://developers.binance.com/docs/derivatives/usds-margined-futures/user-data-streams
 
@@ -32,6 +33,8 @@ from exchanges.frame_listener import FrameListener
 from exchanges.websocket import ConnectionFailed, WebSocketConnection, WebSocketPolicy
 
 EXTEND_S: Final = 30 * 60.0
+ECHO_S: Final = 3.0
+"""How long the stream may keep quiet about a change that the venue has confirmed; live it is a matter of ms."""
 NO_SUCH_KEY: Final = -1125
 POLICY: Final = WebSocketPolicy(first_message_timeout_s=None, stale_after_s=None)
 """No first message and no data are promised on a private stream; pings alone tell a dead link."""
@@ -63,11 +66,14 @@ class BinanceUserStream:
         on_malformed: Callable[[], None] = lambda: None,
         on_retry: Callable[[str], None] = lambda text: None,
         extend_s: float = EXTEND_S,
+        echo_s: float = ECHO_S,
         policy: WebSocketPolicy = POLICY,
     ) -> None:
         self._fetcher, self._codec, self._urls, self._log = fetcher, codec, urls, log
         self._on_message, self._on_up, self._on_down, self._on_malformed = on_message, on_up, on_down, on_malformed
-        self._extend_s = extend_s
+        self._extend_s, self._echo_s = extend_s, echo_s
+        self._word_ns = 0
+        self._echo: asyncio.TimerHandle | None = None
         self._key = ""
         self._complained: set[str] = set()
         self._connection = WebSocketConnection(
@@ -93,6 +99,22 @@ class BinanceUserStream:
         """Connections made since the start."""
         return self._connection.counters.connects
 
+    def expect_word(self, since_ns: int) -> None:
+        """The account changed since then (CLOCK_MONOTONIC ns): this stream has spoken since, or does so soon, or is
+        dead though open and is given up."""
+        if self._word_ns < since_ns and self._echo is None and self.up:
+            self._echo = asyncio.get_running_loop().call_later(self._echo_s, self._no_word)
+
+    def _no_word(self) -> None:
+        self._echo = None
+        if self.up:
+            self.reconnect(f"open, and silent for {self._echo_s:g} s about a change that the venue confirmed")
+
+    def _forget_echo(self) -> None:
+        if self._echo is not None:
+            self._echo.cancel()
+            self._echo = None
+
     def reconnect(self, reason: str) -> None:
         """Give the present connection up and open another, with a fresh key."""
         self._connection.disconnect(reason)
@@ -108,6 +130,7 @@ class BinanceUserStream:
                 await extension
 
     def close(self) -> None:
+        self._forget_echo()
         self._connection.close()
 
     async def _url(self) -> str:
@@ -139,6 +162,9 @@ class BinanceUserStream:
                 self.reconnect("the account has another listen key now")
 
     def _on_frame(self, payload: bytes, receive_time_ns: int) -> None:
+        self._word_ns = receive_time_ns
+        if self._echo is not None:
+            self._forget_echo()
         try:
             message = self._codec.decode_stream(payload)
             if message is None:

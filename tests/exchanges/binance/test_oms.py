@@ -355,6 +355,28 @@ async def test_a_private_frame_that_cannot_be_read_costs_the_connection_and_brin
     await check_agreement(client, engine)
 
 
+async def test_a_private_stream_that_is_open_and_silent_is_found_by_what_it_did_not_say(place: Place) -> None:
+    _, client, engine = place
+    engine.oms._stream._echo_s = 0.2
+    fault = {"kind": "silence", "route": "private"}  # for good: pings are still answered
+    assert (await client.admin("POST", "/admin/fault", fault))[0] == 200
+    order_id = engine.new(price="61800.10", quantity=5)
+    await engine.until(lambda: engine.streams[-2:] == [False, True] and engine.engine.ready)
+    await engine.told_of(order_id, E.FILL)
+    await check_agreement(client, engine)
+
+
+async def test_a_private_stream_that_speaks_is_left_alone(place: Place) -> None:
+    _, client, engine = place
+    engine.oms._stream._echo_s = 0.05
+    for _ in range(3):
+        order_id = engine.new(price="61800.10", quantity=5)
+        await engine.until(lambda order_id=order_id: engine.store.get(order_id).state == S.FILLED)  # type: ignore[misc]
+        await asyncio.sleep(0.06)
+    assert engine.streams == [True]
+    await check_agreement(client, engine)
+
+
 async def test_a_bracket_for_the_trader_tells_open_orders_of_both_kinds(place: Place) -> None:
     _, client, engine = place
     order_id = await engine.placed()
