@@ -73,6 +73,8 @@ MARKS_PER_SLOW_MARK = 3
 """`@markPrice` speaks every 3 s, `@markPrice@1s` every second."""
 PARTIAL_DEPTHS = (5, 10, 20)
 MAX_BODY = 1 << 20
+CLOSE_S = 1.0
+"""How long a connection that is closed in order may take for the answer that is under way."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,7 @@ class SimulatorServer:
         self._keep_alive = KeepAlive(options.ping_interval_s, options.pong_timeout_s, options.connection_life_s)
         self._api_transports: set[asyncio.Transport | None] = set()
         self._marks_sent: dict[str, int] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self._gates: dict[str, list[list[Report]]] = {}
         self._gate_depth: dict[str, int] = {}
         self._frozen = False
@@ -582,7 +585,9 @@ class SimulatorServer:
             if action == "abort":
                 transport.abort()
             else:
-                connection.close()
+                task = asyncio.get_running_loop().create_task(connection.shutdown(CLOSE_S))
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
         if action == "close":
             for stream in tuple(self.hub.connections):
                 stream.go_away()
