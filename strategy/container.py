@@ -30,6 +30,7 @@ from shm.layout import (
     RecordKind,
     RecoveryPhase,
     RequestType,
+    Word,
     client_order_id,
 )
 from shm.records import ProcessRow
@@ -477,9 +478,11 @@ class StrategyContainer:
         self._next_check_ns = now_ns + CHECK_NS
         if self._loaded:
             self._build_runners()
+        # Engines refuse everything while the switch is on. To quote on would only fill the rings with refusals.
+        halted = "the kill switch is on" if self._words.load(Word.KILL_SWITCH) & 1 else ""
         for link in self.links:
             self._check_engine(link, now_ns)
-            link.mds.check_server(now_ns)
+            link.mds.check_server(now_ns, halted)
             self._check_views(link, now_ns)
         for runner in self.runners.values():
             runner.update_readiness()

@@ -80,9 +80,12 @@ class ShmMDSAdapter:
         return 0
 
     # --- freshness --------------------------------------------------------------------------------------------------
-    def check_server(self, now_ns: int) -> str:
-        """Why this venue's data may not be used, in one sentence; "" where it may. Also kept in `server_problem`."""
-        self.server_problem = self._find_problem(now_ns)
+    def check_server(self, now_ns: int, halted: str = "") -> str:
+        """Why this venue's data may not be used, in one sentence; "" where it may. Also kept in `server_problem`.
+
+        `halted`: a reason of the caller's own that comes before any the data could give.
+        """
+        self.server_problem = halted or self._find_problem(now_ns)
         return self.server_problem
 
     def _find_problem(self, now_ns: int) -> str:

@@ -508,6 +508,24 @@ def test_data_that_is_not_fresh_is_told_once_pulls_the_orders_and_stops_new_ones
     assert buy(probe).state == OrderState.PENDING_NEW
 
 
+def test_the_kill_switch_pulls_quotes_once_and_stops_new_ones_until_it_is_off(world: World, probe: Probe) -> None:
+    order = buy(probe)
+    world.accept(world.take_requests()[-1])
+    world.turn()
+    world.words.store(Word.KILL_SWITCH, 1)
+    world.turn()
+    world.turn()
+    assert probe.count("stale") == 1 and "kill switch" in probe.last("stale")
+    cancels = [one for one in world.take_requests() if one.request_type == RequestType.CANCEL]
+    assert [one.client_order_id for one in cancels] == [order.client_order_id]
+    assert buy(probe).state == OrderState.REJECTED
+    world.words.store(Word.KILL_SWITCH, 2)
+    world.turn()
+    world.quote()
+    world.turn()
+    assert buy(probe).state == OrderState.PENDING_NEW
+
+
 def test_a_quote_that_stands_in_the_ring_behind_a_gap_is_not_handed_on(world: World, probe: Probe) -> None:
     before = probe.count("quote")
     world.quote()
