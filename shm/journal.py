@@ -212,24 +212,34 @@ def _whole_records(segment: Segment) -> Iterator[Any]:
     checks = memoryview(segment.buffer).cast("B").cast("Q")
     base = int(segment.header["tail"][0])
     hole = 0
-    for slot in range(1, reader.capacity + 1):
+
+    def whole(slot: int) -> Any:
+        """The record of a slot; None where there is none, or a damaged one."""
         try:
             record = reader.at(slot)
         except SegmentError:
-            record = None
+            return None
         check = checks[(HEADER_SIZE + slot * JOURNAL_STRIDE - JOURNAL_CHECK_SIZE) // 8]
-        if record is None or zlib.crc32(record) != check:
+        return record if record is not None and zlib.crc32(record) == check else None
+
+    for slot in range(1, reader.capacity + 1):
+        if whole(slot) is None:
             hole = hole or slot
             continue
-        if hole:
-            _LOG.warning(
-                "journal %s: records %d to %d are damaged and skipped", segment.name, base + hole, base + slot - 1
-            )
-            hole = 0
-        copy = record.copy()
-        copy.sequence = base + slot
-        yield copy
-    if hole and reader.at(hole) is not None:
+        damaged = 0
+        for place in range(hole or slot, slot + 1):
+            record = whole(place)  # a live writer may have filled the hole since we looked: that is no damage
+            if record is None:
+                damaged += 1
+                continue
+            copy = record.copy()
+            copy.sequence = base + place
+            yield copy
+        if damaged:
+            first, last = base + hole, base + slot - 1
+            _LOG.warning("journal %s: records %d to %d are damaged and skipped", segment.name, first, last)
+        hole = 0
+    if hole and reader.at(hole) is not None and whole(hole) is None:
         _LOG.warning("journal %s: record %d is damaged and skipped", segment.name, base + hole)
 
 

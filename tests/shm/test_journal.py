@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,7 @@ from shm.journal import JournalError, JournalWriter, read_journal
 from shm.layout import HEADER_SIZE, JOURNAL_STRIDE, RecordKind
 from shm.record import Record
 from shm.records import OrderEvent, OrderRequest, Recovery
+from shm.ring import BroadcastReader
 from shm.stall import StallPoint
 from tests.shm.children import children
 
@@ -205,6 +207,46 @@ def test_a_damaged_record_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING):
         assert numbers(path) == [1, 3, 4]
     assert "records 2 to 2 are damaged and skipped" in caplog.text
+
+
+def test_what_is_appended_while_it_is_read_is_neither_damaged_nor_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "binance"
+    writer = JournalWriter(path, slots_per_file=8)
+    writer.append(request(1))
+    found = []
+    with caplog.at_level(logging.WARNING):
+        for record in read_journal(path):
+            found.append(record.request_id)
+            if len(found) < 5:
+                writer.append(request(len(found) + 1))
+    assert found == [1, 2, 3, 4, 5]
+    assert "damaged" not in caplog.text
+
+
+def test_a_hole_that_a_writer_fills_while_the_slot_after_it_is_looked_at_is_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "binance"
+    writer = JournalWriter(path, slots_per_file=8)
+    writer.append(request(1))
+    seen: list[int] = []
+
+    class Slow(BroadcastReader):
+        """The writer gets two records in between the looks at slots 2 and 3."""
+
+        def at(self, slot: int) -> Any:
+            if slot == 3 and 3 not in seen:
+                writer.append(request(2))
+                writer.append(request(3))
+            seen.append(slot)
+            return super().at(slot)
+
+    monkeypatch.setattr("shm.journal.BroadcastReader", Slow)
+    with caplog.at_level(logging.WARNING):
+        assert numbers(path) == [1, 2, 3]
+    assert "damaged" not in caplog.text
 
 
 def test_the_size_is_bounded_and_the_removal_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
