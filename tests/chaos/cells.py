@@ -19,6 +19,10 @@ from tests.chaos.place import VENUE, Place, holder
 from tests.chaos.red import Red
 
 QUANTITY: Final = 0.010
+PASSIVE: Final = 20.0
+TAKEN_LEVELS: Final = 5
+NOTICE_S: Final = 0.3
+"""For everybody to see that their connections are gone, so that the set does not look whole before."""
 REACH_S: Final = 15.0
 BURST: Final = 60
 """More than a ring of 64 slots takes with an eighth kept for cancels."""
@@ -36,18 +40,21 @@ class Cell:
 
 # --- the orders that a cell needs -------------------------------------------------------------------------------------
 def passive(place: Place) -> dict[str, Any]:
-    """Terms of an order that rests: 20 ticks behind the best price, on the side that shrinks the position."""
+    """Terms of an order that rests: well behind the best price, on the side that shrinks the position."""
     bids, asks = place.depth()
     if _side(place) == "buy":
-        return {"side": "buy", "price": round(bids[0][0] - 2.0, 1), "quantity": QUANTITY}
-    return {"side": "sell", "price": round(asks[0][0] + 2.0, 1), "quantity": QUANTITY}
+        return {"side": "buy", "price": round(bids[0][0] - PASSIVE, 1), "quantity": QUANTITY}
+    return {"side": "sell", "price": round(asks[0][0] + PASSIVE, 1), "quantity": QUANTITY}
 
 
 def crossing(place: Place) -> dict[str, Any]:
-    """Terms of an order that takes all of the best level and rests with what is left."""
+    """Terms of an order that takes the best levels and rests with what is left. Some levels, as the best price may have
+    moved on since the last depth update."""
+    side = _side(place)
     bids, asks = place.depth()
-    price, quantity = (asks if _side(place) == "buy" else bids)[0]
-    return {"side": _side(place), "price": price, "quantity": round(quantity + 2 * QUANTITY, 3)}
+    levels = (asks if side == "buy" else bids)[:TAKEN_LEVELS]
+    quantity = sum(quantity for _, quantity in levels)
+    return {"side": side, "price": levels[-1][0], "quantity": round(quantity + 2 * QUANTITY, 3)}
 
 
 def _side(place: Place) -> str:
@@ -149,6 +156,8 @@ def strike(victim: str, way: str, held: str, place: Place, stop_s: float) -> Non
             place.go_on("simulator")
         else:
             place.admin("POST", "/admin/connections", {"action": "abort" if way == "kill" else "close"})
+            place.go_on(held)
+            place.supervise(NOTICE_S)
     elif way in ("kill", "restart"):
         before = place.pid(victim)
         if way == "kill":
