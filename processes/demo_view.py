@@ -23,8 +23,13 @@ from shm.segment import SegmentError
 from shm.table import TableReader
 from strategy.instrument import Instrument
 
-OWN_LIFE = frozenset({"heartbeat_delay"})
-"""Histograms of a process's own life: no hop of an order."""
+PATH = (
+    "frame_to_publish", "publish_to_poll", "poll_to_request", "request_build", "tick_to_request", "request_to_poll",
+    "poll_to_send", "send_to_reply", "event_publish", "event_to_poll",
+)  # fmt: skip
+"""Hops in the order in which a tick passes them; what is not named here follows."""
+NOT_HOPS = frozenset({"heartbeat_delay", "book_age", "book_delay_growth"})
+"""Histograms of a process's own life and of data age: no hop of an order."""
 
 
 @dataclass(frozen=True)
@@ -184,9 +189,11 @@ class SetView:
         words: dict[str, list[Any]] = {}
         for _, reader in self._readers():
             for hop, block in reader.histogram_words().items():
-                if hop not in OWN_LIFE:
+                if hop not in NOT_HOPS:
                     words.setdefault(hop, []).append(block)
-        summaries = {hop: percentiles(merge(blocks)) for hop, blocks in words.items()}
+        order = {hop: place for place, hop in enumerate(PATH)}
+        hops = sorted(words, key=lambda hop: (order.get(hop, len(PATH)), hop))
+        summaries = {hop: percentiles(merge(words[hop])) for hop in hops}
         return {
             hop: {key: int(value) for key, value in summary.items()}  # type: ignore[call-overload]
             for hop, summary in summaries.items()
