@@ -143,7 +143,8 @@ class OrderEngine:
             event.price, event.quantity = request.price, request.quantity
             event.time_in_force, event.exec_flags = request.time_in_force, request.exec_flags
         event.request_poll_time_ns = self._clock()
-        self._events.emit(event)
+        if not self._events.emit(event):
+            self.merger.lost_refusals.append(event)
 
     def refuse_not_sent(self, request: OrderRequest) -> None:
         """A request that stood in the ring when this engine started: it was never sent, and is not any more.

@@ -41,6 +41,7 @@ MISSING_FILL_NS: Final = 500_000_000
 """How long a fill that the venue counts may be missing before it is fetched: the stream is rarely later."""
 
 RECENT_FILLS: Final = 4096
+LOST_REFUSALS: Final = 4096
 
 _ENDED: Final = {
     OrderState.CANCELED: (EventType.CANCELED, "canceled"),
@@ -103,6 +104,9 @@ class OrderMerger:
         self._event = OrderEvent()
         self.settler: Settler | None = None
         self.recent_fills: deque[OrderEvent] = deque(maxlen=RECENT_FILLS)
+        self.lost_refusals: deque[OrderEvent] = deque(maxlen=LOST_REFUSALS)
+        """Refusals on this host that found the event ring full. They concern orders that nobody else knows, so only the
+        bracket that follows can tell them."""
         """Fills as they were told, for a trader that may have dropped them while it asked for recovery."""
 
     # --- requests in flight -----------------------------------------------------------------------------------------

@@ -123,12 +123,14 @@ class RecoveryBracket:
         await self._tell(self._record(RecoveryPhase.BEGIN, nonce, epoch), nonce)
         # Nothing is told between BEGIN's publication and these copies: they are what stands before it.
         fills_before, closed_before = list(self._merger.recent_fills), list(self._store.closed_orders())
+        refused_before = list(self._merger.lost_refusals)
         if nonce:
             self._events.start_over()
         download = await self._download_until_complete()
         told, fills = await self._apply(download, nonce)
         if nonce:
             fills += await self._tell_again(epoch, loss_since_ns, fills_before, closed_before)
+            await self._tell_refusals(epoch, refused_before)
         end = self._record(RecoveryPhase.END, nonce, epoch)
         end.open_orders, end.fills = told, fills
         end.watermark = self._ring_sequence() + 1
@@ -285,6 +287,15 @@ class RecoveryBracket:
         return fresh
 
     # --- step 5 -----------------------------------------------------------------------------------------------------
+    async def _tell_refusals(self, epoch: int, refused: list[OrderEvent]) -> None:
+        """Refusals that the full ring swallowed: told now, or of a trader that is gone and asks no more."""
+        for event in refused:
+            if event.epoch == epoch:
+                await self._room(1)
+                self._events.republish(event)
+            if self._merger.lost_refusals and self._merger.lost_refusals[0] is event:
+                self._merger.lost_refusals.popleft()
+
     async def _tell_again(self, epoch: int, since_ns: int, fills: list[OrderEvent], closed: list[Order]) -> int:
         """Those of the trader's own epoch that were told since then; how many fills."""
         repeated = 0

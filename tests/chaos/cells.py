@@ -14,6 +14,8 @@ from functools import partial
 from typing import Any, Final
 
 from exchanges.simulator.faults import REQUEST_KINDS, STREAM_KINDS
+from shm.clock import monotonic_ns
+from shm.layout import Reason, RecordKind
 from tests.chaos.agreement import finish, settle, unwatched_ms
 from tests.chaos.place import VENUE, Place, holder
 from tests.chaos.red import Red
@@ -132,8 +134,9 @@ def die(victim: str, way: str, moment: Moment, place: Place, stop_s: float) -> d
     moment.act(place)
     held = holder(moment.point)
     place.until(lambda: place.reached(moment.point), f"{held} comes to {moment.point}", REACH_S)
-    if moment.name in ("ring_full", "event_ring_full"):
-        place.supervise(0.3)  # the other side goes on until its ring is full
+    if "ring_full" in moment.name:
+        began_ns = monotonic_ns() - int(REACH_S * 1e9)
+        place.until(lambda: _is_full(place, moment, began_ns), "the other side goes on until its ring is full", REACH_S)
     struck_ms = time.time() * 1000
     strike(victim, way, held, place, stop_s)
     place.go_on(held)
@@ -144,6 +147,16 @@ def die(victim: str, way: str, moment: Moment, place: Place, stop_s: float) -> d
     unwatched = unwatched_ms(place, struck_ms, watched_ms) if victim in ("trading_engine", "trader") else 0.0
     finish(place)
     return {"unwatched_ms": round(unwatched)}
+
+
+def _is_full(place: Place, moment: Moment, since_ns: int) -> bool:
+    """The trader was refused a place in the request ring; or the engine noted that an event found no place."""
+    if moment.name == "ring_full":
+        return any(line["time_ns"] > since_ns and line.get("reason") == "RING_FULL" for line in place.told_lines())
+    return any(
+        record.kind == RecordKind.RECOVERY and record.reason == Reason.RING_FULL and record.publish_time_ns > since_ns
+        for record in place.journal()
+    )
 
 
 def strike(victim: str, way: str, held: str, place: Place, stop_s: float) -> None:
@@ -199,6 +212,7 @@ DUPLICATES: Final = 6
 def break_wire(kind: str, state: str, place: Place, stop_s: float) -> dict[str, Any]:
     """One cell of the wire table: `kind` strikes while an order is in `state`."""
     begin(place)
+    place.flow("pause")
     if state in ("cancel", "modify"):
         open_order(place, passive(place))
     elif state == "cancel_of_partial":
@@ -214,7 +228,9 @@ def break_wire(kind: str, state: str, place: Place, stop_s: float) -> dict[str, 
         "modify": _replace,
     }[state]  # fmt: skip
     act(place)
-    place.supervise(0.3)
+    place.supervise(NOTICE_S)
+    place.flow("resume")
+    place.supervise(NOTICE_S)
     place.clear_faults()
     settle(place)
     finish(place)

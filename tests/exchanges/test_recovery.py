@@ -251,6 +251,21 @@ async def test_the_watermark_moves_only_over_trades_that_a_lagging_replica_canno
     assert all(record.instrument_id == 0 for record in world.told if record.kind == RecordKind.RECOVERY)
 
 
+async def test_a_refusal_that_the_full_ring_swallowed_is_told_in_the_next_bracket_and_once(world: World) -> None:
+    await recover(world)
+    world.ring_room = 0
+    first, old = world.new_request(), world.new_request()
+    old.epoch = EPOCH - 1
+    world.engine.refuse(first, Reason.RESYNC)
+    world.engine.refuse(old, Reason.STALE_EPOCH)
+    world.ring_room = None
+    for times in (1, 0):
+        told = [event for event in await recover(world) if event.event_type == E.REJECTED]
+        expected = [(first.client_order_id, Reason.RESYNC)] * times
+        assert [(event.client_order_id, event.reason) for event in told] == expected
+    assert not world.merger.lost_refusals
+
+
 async def test_the_gate_is_seeded_with_the_venues_position_and_later_fills(world: World) -> None:
     world.venue.net[BTC.id] = 40
     await recover(world)
