@@ -1,9 +1,9 @@
 """Request budgets by the venue's own rules, kept here so that the venue never has to refuse.
 
 The rules
-- A bucket counts within fixed windows of the venue's clock, as the venue does. What the venue's response headers report
-  only ever raises our count: others may share the account or the address, but nobody gives us budget back.
-- Lanes: cancel > new > query. New orders may use a bucket up to NEW_SHARE, queries up to QUERY_SHARE, cancels all of it.
+- A bucket counts within fixed windows of the venue's clock, as the venue does. What the venue's response headers
+  report only ever raises our count: others may share the account or the address, but nobody gives us budget back.
+- Lanes: cancel > new > query. New orders use a bucket up to NEW_SHARE, queries up to QUERY_SHARE, cancels all of it.
   A refusal is local, immediate, and says until when.
 - After the venue said "too many" or banned us, everything that costs that bucket waits until the given time, cancels
   too: sending into a ban prolongs it.
