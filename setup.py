@@ -24,9 +24,18 @@ from shm import codegen  # noqa: E402  (needs the path above)
 codegen.write_generated(ROOT / "shm")
 
 SANITIZE = os.environ.get("CORELANE_SANITIZE", "")  # e.g. "address,undefined"
-compile_args = ["-std=c11", "-O3", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Wno-unused-parameter",
-                "-Wno-missing-field-initializers", "-Wno-cast-function-type", "-Wno-unused-function",
-                "-Wno-sign-compare"]
+compile_args = [
+    "-std=c11",
+    "-O3",
+    "-fno-strict-aliasing",
+    "-Wall",
+    "-Wextra",
+    "-Wno-unused-parameter",
+    "-Wno-missing-field-initializers",
+    "-Wno-cast-function-type",
+    "-Wno-unused-function",
+    "-Wno-sign-compare",
+]
 link_args: list[str] = []
 if SANITIZE:
     compile_args += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g", "-O1"]
