@@ -83,8 +83,11 @@ class FaultyWriter:
             words[slot] = sequence
         elif self._fault != "skip the invalidate":
             words[slot] = BUSY_BIT | sequence
+        middle = slot + SLOT_HEADER_SIZE // 8 + record.nbytes // 16
         for index, word in enumerate(memoryview(bytes(record)).cast("Q"), slot + SLOT_HEADER_SIZE // 8):
             words[index] = word
+            if index == middle and sequence % 8 == 0:
+                os.sched_yield()  # a reader on the same core would hardly ever look at the wrong moment otherwise
         words[slot] = sequence
         words[64 // 8] = sequence  # the cursor
         self.published = sequence

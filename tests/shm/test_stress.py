@@ -17,10 +17,10 @@ def test_kill_9_and_stalls_in_every_window_lose_tear_and_double_nothing(contract
 
 @pytest.mark.parametrize("fault", ["skip the invalidate", "publish before copy"])
 def test_a_broken_protocol_is_caught_by_the_same_harness(fault: str) -> None:
-    for seed in range(5):  # a reader must be in the slot at the wrong moment: nearly always in the first run
+    for seed in range(20):  # a reader must be in the slot at the wrong moment: nearly always in the first run
         outcome = run(30_000, "broadcast", 2, seed, capacity=2, fault=fault)
         if outcome.problems:
-            assert "torn" in outcome.problems[0]
+            assert "torn" in outcome.problems[0] or "of unknown kind 0" in outcome.problems[0]
             return
     raise AssertionError("the harness saw nothing")
 
