@@ -104,6 +104,8 @@ class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """How late the venue may still accept a request: after it, an order that nobody knows cannot appear any more."""
     stale_after_ms: Milliseconds = 2_000
     """Data older than this is stale: the book is withdrawn and nothing quotes on it."""
+    countdown_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 60_000
+    """The venue's own dead-man's switch: it cancels what we left when it is not refreshed for this long. 0 = off."""
     on_start: OnStart = "cancel"
     risk: RiskConfig | None = None
 
@@ -118,7 +120,7 @@ class StrategyLimits(Struct, frozen=True, forbid_unknown_fields=True):
     max_orders_per_second: Rate
     max_open_orders: Count
     max_loss: PositiveDecimal
-    """Settle currency; the strategy stops where realised plus unrealised loss is larger."""
+    """Settle currency. Beyond it, realised plus unrealised, its orders are pulled and only reducing ones pass."""
     price_band: Fraction = 0.05
     """Farthest distance of a price from the mid, as a fraction."""
 

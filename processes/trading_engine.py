@@ -41,8 +41,6 @@ from shm.layout import ProcessState, Reason, Word
 from shm.ring import LosslessReader, LosslessWriter
 from shm.table import TableReader, Words
 
-COUNTDOWN_MS: Final = 60_000
-"""Of the venue's dead-man's switch, refreshed four times in it, where the config names none; 0 = off."""
 REQUESTS_A_TURN: Final = 64
 """Bound of one turn, so that sockets are served between bursts."""
 TICK_S: Final = 0.01
@@ -157,7 +155,7 @@ class TradingEngine(VenueProcess):
             on_overflow=lambda: self._counters.add("ring_full"),
         )
         self._switch = VenueSwitch(
-            gateway.arm_countdown, getattr(settings, "countdown_ms", COUNTDOWN_MS), monotonic_ns, self._log
+            gateway.arm_countdown, settings.countdown_ms, monotonic_ns, self._log
         )
         self._engine = OrderEngine(
             instance_number=self._instance.number,
