@@ -23,6 +23,7 @@ from tests.chaos.red import Red
 QUANTITY: Final = 0.010
 PASSIVE: Final = 20.0
 TAKEN_LEVELS: Final = 5
+MORE_THAN_LEVELS: Final = 500.0
 NOTICE_S: Final = 0.3
 """For everybody to see that their connections are gone, so that the set does not look whole before."""
 REACH_S: Final = 15.0
@@ -50,13 +51,11 @@ def passive(place: Place) -> dict[str, Any]:
 
 
 def crossing(place: Place) -> dict[str, Any]:
-    """Terms of an order that takes the best levels and rests with what is left. Some levels, as the best price may have
-    moved on since the last depth update."""
+    """Terms of an order that takes the best levels and rests with what is left: far more than they hold, and some of
+    them, as the best price may have moved on since the last depth update."""
     side = _side(place)
     bids, asks = place.depth()
-    levels = (asks if side == "buy" else bids)[:TAKEN_LEVELS]
-    quantity = sum(quantity for _, quantity in levels)
-    return {"side": side, "price": levels[-1][0], "quantity": round(quantity + 2 * QUANTITY, 3)}
+    return {"side": side, "price": (asks if side == "buy" else bids)[TAKEN_LEVELS - 1][0], "quantity": MORE_THAN_LEVELS}
 
 
 def _side(place: Place) -> str:
@@ -219,6 +218,7 @@ def break_wire(kind: str, state: str, place: Place, stop_s: float) -> dict[str, 
         open_order(place, crossing(place))
     if state == "settling":
         place.fault(kind="unknown_executed", path="/fapi/v1/order", method="POST")
+    before = _strikes(place, kind)
     if kind == "listen_key_expired":
         place.fault(kind=kind)
     else:
@@ -230,11 +230,18 @@ def break_wire(kind: str, state: str, place: Place, stop_s: float) -> dict[str, 
     act(place)
     place.supervise(NOTICE_S)
     place.flow("resume")
+    place.until(lambda: _strikes(place, kind) > before, f"{kind} strikes", REACH_S)
     place.supervise(NOTICE_S)
     place.clear_faults()
     settle(place)
     finish(place)
     return {}
+
+
+def _strikes(place: Place, kind: str) -> int:
+    """How often this kind has struck so far."""
+    counts = place.admin("GET", "/admin/truth")["faults"].get(kind, {})
+    return int(counts.get("injected", 0))
 
 
 def _fault(kind: str, method: str) -> dict[str, Any]:
