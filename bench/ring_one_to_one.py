@@ -30,10 +30,12 @@ def measure(transports: list[Transport], samples: int, blocks: int, stream: int)
     """Interleaved blocks of round trips, a stream after each."""
     here, there = cores()
     pin(here)
-    for transport in transports:
-        transport.start(there)
     series = [Series(transport.name) for transport in transports]
+    started: list[Transport] = []
     try:
+        for transport in transports:
+            started.append(transport)
+            transport.start(there)
         for transport in transports:
             transport.block(max(200, int(2000 * transport.share)))  # warm
         for _ in range(blocks):
@@ -43,7 +45,7 @@ def measure(transports: list[Transport], samples: int, blocks: int, stream: int)
                 if rate:
                     part.rates.append(rate)
     finally:
-        for transport in transports:
+        for transport in started:
             transport.stop()
     return series
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 OUTPUT = ROOT / "build" / "sanitized"
-# Its rate and its size in memory are not those of the real build, and the sanitizer makes mlock() a word without effect.
+# Its rate and its size in memory are not those of the real build, and under the sanitizer mlock() does nothing.
 SKIPPED = "not million_publishes and not rate_leaves and not keeps_no_memory and not memlock_limit"
 
 
