@@ -203,6 +203,8 @@ METHODS: Final = {
     "settling": "GET",
 }  # fmt: skip
 BAN_MS: Final = 1_500
+WAITS_S: Final = {"http_429": 10.5, "http_418": BAN_MS / 1000}
+"""After these answers the engine sends nothing for a while, as it must."""
 DELAY_MS: Final = 700
 DUPLICATES: Final = 6
 """Every user event of an order, not only its first."""
@@ -235,6 +237,7 @@ def break_wire(kind: str, state: str, place: Place, stop_s: float) -> dict[str, 
     place.clear_faults()
     settle(place)
     finish(place)
+    place.supervise(WAITS_S.get(kind, 0.0))  # until we may send again
     return {}
 
 
