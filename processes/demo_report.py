@@ -160,10 +160,19 @@ def in_words(report: DemoReport) -> str:
     again = {name: count for name, count in report.restarts.items() if count}
     if again:
         lines += ["", "Restarts: " + ", ".join(f"{name} {count}" for name, count in again.items())]
+    if report.faults:
+        lines += [
+            "",
+            "Faults (with an order in flight): " + ", ".join(_fault_words(*item) for item in report.faults.items()),
+        ]
     lines += ["", *report.notes]
     left = f"{report.processes_left} processes and {report.segments_left} segments left behind."
     verdict = "AGREE: our books and the venue's are the same." if report.agree else "DIFFER: see above."
     return "\n".join([*lines, left, verdict]).replace("\n\n\n", "\n\n")
+
+
+def _fault_words(kind: str, counts: dict[str, int]) -> str:
+    return f"{kind} {counts.get('injected', 0)} ({counts.get('with_order_in_flight', 0)})"
 
 
 def _venue_words(name: str, venue: VenueReport) -> list[str]:
