@@ -1,5 +1,5 @@
-# demo test check chaos bench clean. Each sets up what it needs and is quick when nothing changed: stamps in build/stamps are
-# newer than what they were made from. Options of the demo: make demo ARGS="--seconds 60 --report demo.json"
+# Each target sets up what it needs and is quick when nothing changed: stamps in build/stamps are newer than
+# what they were made from. Options of the demo: make demo ARGS="--seconds 60 --report demo.json"
 
 PYTHON ?= python3
 VENV   := .venv
@@ -8,7 +8,7 @@ STAMPS := build/stamps
 ARGS   ?=
 SOURCES := $(shell find shm exchanges strategy \( -name '*.pyx' -o -name '*.pxd' -o -name '*.h' \) ! -name 'records.*')
 
-.PHONY: help demo test check chaos bench clean setup
+.PHONY: help demo test check chaos stress sanitize bench clean setup
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,8 @@ help:
 	@echo "make test   build and run all tests                                  (ARGS=\"tests/shm -k ring\")"
 	@echo "make check  format, lint, types, tests"
 	@echo "make chaos  kill, stop and restart every process at every moment, break the wire   (ARGS=\"--only death/trader\")"
+	@echo "make stress 10^8 records through the rings under kill -9, 10^7 for flat memory   (ARGS=\"--records 1e7\")"
+	@echo "make sanitize  the compiled parts and tests of shm/ under address and undefined-behaviour sanitizers"
 	@echo "make bench  latency and throughput against peers"
 	@echo "make clean  remove everything that was built"
 
@@ -36,8 +38,22 @@ chaos: setup
 	@$(BIN)/python -m tests.chaos.run $(ARGS)
 	@$(BIN)/python -m tests.chaos.run --prove
 
-bench: setup
-	@found=0; for script in bench/*.py; do \
+# Long: some minutes to an hour. Not part of `make test`, which runs a short form of both.
+stress: setup
+	@$(BIN)/python -m tests.shm.stress $(or $(ARGS),--records 1e8)
+	@CORELANE_MEMORY_RECORDS=10000000 $(BIN)/python -m pytest -k million tests/shm
+
+sanitize: setup
+	@$(BIN)/python -m tests.shm.sanitized $(ARGS)
+
+# Peers and plots; a bench says which peer it leaves out where one does not install.
+$(STAMPS)/peers: $(STAMPS)/installed
+	@echo "installing the peers that are measured beside us"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check iceoryx2 matplotlib || echo "some peers did not install"
+	@touch $@
+
+bench: setup $(STAMPS)/peers
+	@found=0; for script in bench/[!_]*.py; do \
 		[ -e "$$script" ] || continue; found=1; echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; \
 	done; [ $$found = 1 ] || echo "bench/ has no scripts yet"
 

@@ -30,7 +30,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-shm_app = typer.Typer(help="Make, list and remove the shared-memory segments of an instance.", no_args_is_help=True)
+shm_app = typer.Typer(
+    help="Make, list, look into and remove the shared-memory segments of an instance.", no_args_is_help=True
+)
 config_app = typer.Typer(help="Check a config, show it as it was understood, print an example.", no_args_is_help=True)
 kill_app = typer.Typer(help="Stop every engine of the instance from sending orders. Cancels always pass.")
 app.add_typer(shm_app, name="shm")
@@ -282,6 +284,26 @@ def shm_remove(
     from processes import shm_admin
 
     typer.echo(f"{len(shm_admin.remove(_load(config), force=force))} segments removed")
+
+
+@shm_app.command("dump")
+def shm_dump(
+    segment: Annotated[str, typer.Argument(help="Logical name as in `shm ls`, for example binance.events.")],
+    config: ConfigOption = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until Ctrl-C.")] = False,
+) -> None:
+    """What a segment holds, as JSON lines: records, rows, words or counters. Reads along without disturbing anybody."""
+    from processes import shm_admin, shm_dump
+
+    instance = shm_admin.instance_of(_load(config))
+    prefix = instance.segment_name("")
+    try:
+        for line in shm_dump.lines(instance.segment(segment.removeprefix(prefix)), follow=follow):
+            typer.echo(line)
+    except KeyboardInterrupt:
+        raise typer.Exit from None
+    finally:
+        instance.close()
 
 
 # --- config ---------------------------------------------------------------------------------------------------------

@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 from processes import cli, shm_admin
 from processes.config import load_config
 from processes.exit_codes import ExitCode
+from shm.layout import Word
 from shm.segment import Segment
+from shm.table import Words
 
 ROOT = Path(__file__).parent.parent.parent
 RUNNER = CliRunner()
@@ -133,6 +135,11 @@ def test_segments_are_made_listed_and_removed(config):
     listed = RUNNER.invoke(cli.app, ["shm", "ls", "-c", config.path]).output
     assert "binance.requests" in listed
     assert "lossless ring" in listed
+    words = Words(shm_admin.instance_of(config).segment("words"))
+    words.store(Word.TRADER_EPOCH, 7)
+    for name in ("words", shm_admin.instance_of(config).segment_name("words")):
+        dumped = RUNNER.invoke(cli.app, ["shm", "dump", name, "-c", config.path]).output
+        assert [json.loads(text)["value"] for text in dumped.splitlines()] == [7]
     assert "segments removed" in RUNNER.invoke(cli.app, ["shm", "rm", "-c", config.path]).output
     assert not Segment.names(shm_admin.instance_of(config).segment_name(""))
 
