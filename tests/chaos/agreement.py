@@ -4,6 +4,8 @@ What is compared, and with what
 - no order without an owner       open at the venue = open in the trader's status = open by the engine's journal
 - none sent twice                 one order per client order id at the venue; no more POSTs and PUTs arrived there than
                                   requests stand in the journal
+- each fill told once            each part of each trade stands once in the journal, and the last quantity told of an
+                                  order that is over is the venue's
 - none from a fenced epoch        no NEW was journaled for sending under an epoch older than the last accepted one
 - none reported rejected that     by the trader (the strategy was told) and by the journal, against the venue's orders
   lived, none open that did not
@@ -16,12 +18,23 @@ import time
 from decimal import Decimal
 from typing import Any
 
-from shm.layout import TERMINAL_STATES, OrderState, RecordKind, RecoveryPhase, RequestType, epoch_of
+from shm.layout import (
+    TERMINAL_STATES,
+    EventType,
+    FillPart,
+    OrderState,
+    RecordKind,
+    RecoveryPhase,
+    RequestType,
+    epoch_of,
+)
 from tests.chaos.place import VENUE, Place
 from tests.chaos.red import Red
 
 TERMINAL_NAMES = {state.name for state in TERMINAL_STATES}
 CANCEL_AGAIN_S = 1.0
+QUANTITY_SCALE = 3
+QUANTITY_EVENTS = (EventType.FILL, EventType.CANCELED, EventType.EXPIRED, EventType.STATUS)
 FINAL = {"EXPIRED_IN_MATCH": "EXPIRED", "NEW": "OPEN"}
 
 
@@ -108,6 +121,7 @@ def check(place: Place) -> None:
     _once(truth["orders"])
     _not_more_than_asked(place, records)
     _fenced(records)
+    _fills_once(records, truth["orders"])
     _told_truly(place, truth["orders"])
 
 
@@ -130,6 +144,28 @@ def _not_more_than_asked(place: Place, records: list[Any]) -> None:
     ids = [request.client_order_id for request in requests if request.request_type == RequestType.NEW]
     if len(ids) != len(set(ids)):
         raise Red("an order stands twice in the journal as about to be sent")
+
+
+def _fills_once(records: list[Any], orders: list[dict[str, Any]]) -> None:
+    told: set[tuple[int, bytes, int]] = set()
+    last: dict[int, int] = {}
+    for record in records:
+        if record.kind != RecordKind.ORDER_EVENT:
+            continue
+        for part in (FillPart.QUANTITY, FillPart.FEE):
+            key = (record.instrument_id, record.trade_id, int(part))
+            if record.parts & part and key in told:
+                text = f"{part.name} of trade {record.trade_id.decode()} was told twice"
+                raise Red(text, (record.client_order_id,))
+            if record.parts & part:
+                told.add(key)
+        if record.event_type in QUANTITY_EVENTS:
+            last[record.client_order_id] = max(last.get(record.client_order_id, 0), record.cumulative_quantity)
+    for order in orders:
+        ours, filled = last.get(int(order["client_order_id"]), 0), Decimal(order["filled"]).scaleb(QUANTITY_SCALE)
+        if ours != filled:
+            text = f"order {order['client_order_id']}: filled {ours} was told, the venue filled {filled:f}"
+            raise Red(text, (int(order["client_order_id"]),))
 
 
 def _fenced(records: list[Any]) -> None:

@@ -288,7 +288,13 @@ def settle_many(kind: str, place: Place, stop_s: float) -> dict[str, Any]:
         # Both private streams are late, or they would tell before anything is unknown.
         place.fault(kind="delay", stream="user", count=2, delay_ms=LATE_MS)
     place.fault(kind=kind, path="/fapi/v1/order", method="POST", count=AT_ONCE)
+    before = place.requests_received().get("POST /fapi/v1/order", 0)
     place.command("new", count=AT_ONCE, **passive(place))
+    place.until(
+        lambda: place.requests_received().get("POST /fapi/v1/order", 0) == before + AT_ONCE,
+        "all are at the venue",
+        REACH_S,
+    )
     place.until(lambda: not _states(place) & {"PENDING_NEW"}, "every reply came", REACH_S)
     settle(place)
     finish(place)

@@ -39,6 +39,7 @@ PATIENCE_S = 40.0
 HEARTBEAT_MS = 1_500
 RECEIVE_WINDOW_MS = 1_000
 SLOTS = 64
+# Data never counts as old here: each pause of the simulator's market delays all that follows.
 CONFIG = """
 [instance]
 name = "{name}"
@@ -50,7 +51,7 @@ heartbeat_timeout_ms = {heartbeat}
 request_deadline_ms = {deadline}
 [venues.binance]
 symbols = ["BTCUSDT"]
-stale_after_ms = 20000
+stale_after_ms = 3600000
 receive_window_ms = {window}
 on_start = "adopt"
 request_ring_slots = {slots}
@@ -130,7 +131,6 @@ class Place:
         log.propagate = False
         self.supervisor = ChaosSupervisor(self.config, log, errors_to_files=True)
         self.supervisor.broken = broken
-        self._step = 0
 
     def __enter__(self) -> Place:
         self.supervisor.__enter__()
@@ -235,13 +235,15 @@ class Place:
 
     # --- acting -------------------------------------------------------------------------------------------------------
     def command(self, action: str, **fields: Any) -> None:
-        """Let the strategy act; returns when the trader took the command."""
-        self._step += 1
-        arguments = {"step": time.monotonic_ns() % 1_000_000_000_000, "action": action, **fields}
+        """Let the strategy act; returns when it does."""
+        step = time.monotonic_ns()
+        arguments = {"step": step, "action": action, **fields}
         try:
             ask(self.config.instance.run_dir, "trader", "set-param", arguments, timeout_s=5.0)
         except ControlError as error:
             raise Red(f"the trader did not take a command: {error}") from None
+        taken = self.folder / "told.jsonl.step"
+        self.until(lambda: taken.exists() and taken.read_text() == str(step), f"the strategy begins to {action}")
 
     def flow(self, action: str) -> None:
         self.admin("POST", "/admin/flow", {"action": action})

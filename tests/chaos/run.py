@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -157,6 +158,11 @@ def prove(seed: int, stop_s: float, say: Callable[[str], None]) -> bool:
     return proven
 
 
+def _end(_number: int, _frame: object) -> None:
+    """However it is ended, the set is taken down."""
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Deaths and wire faults at every moment of an order.")
     parser.add_argument("--only", default="", help="cells whose name contains this text")
@@ -167,6 +173,8 @@ def main() -> int:
     parser.add_argument("--broken", default="", help="an injected error of tests/chaos/broken.py: red is right")
     parser.add_argument("--prove", action="store_true", help="only this: with each known error put back, red must come")
     options = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # SIGINT is ignored where a shell put us behind
+        signal.signal(number, _end)
     if options.prove:
         return 0 if prove(options.seed, options.stop_seconds, lambda text: print(text, flush=True)) else 1
     cells = [cell for cell in all_cells(options.rounds) if options.only in cell.name]

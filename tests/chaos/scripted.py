@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -48,6 +49,7 @@ class Scripted(AbstractStrategy):
             self._seen = wanted.step  # at the next look: the command's answer is out before this process is held
             return
         self._done = wanted.step
+        Path(f"{wanted.told}.step").write_text(str(wanted.step))
         if wanted.action == "new":
             act = self.buy if wanted.side == "buy" else self.sell
             for _ in range(wanted.count):
