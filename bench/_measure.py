@@ -136,8 +136,10 @@ class Report:
 
         figure, axes = pyplot.subplots(figsize=(11, 5.5))
         shares = np.concatenate([np.linspace(0, 90, 91), 100 - np.logspace(1, -2.5, 60)])
-        for series in self.series:
-            axes.plot(1 / (1 - shares / 100), np.percentile(series.samples, shares), label=series.name, linewidth=1.6)
+        for index, series in enumerate(self.series):
+            style = "-" if index < 10 else "--"  # the colours repeat after ten
+            values = np.percentile(series.samples, shares)
+            axes.plot(1 / (1 - shares / 100), values, style, label=series.name, linewidth=1.6)
         axes.set_xscale("log")
         axes.set_yscale("log")
         ticks = [0, 50, 90, 99, 99.9, 99.99]
