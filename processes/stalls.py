@@ -10,7 +10,7 @@ puts `<point>.reached` in its place and stops itself (SIGSTOP), and goes on with
     trader.published      it is in the ring
     engine.polled         the engine has read it, the ring's tail has not moved
     engine.committed      journaled, tail moved, nothing sent
-    engine.sent.NEW       the bytes are with the socket (also .CANCEL, .REPLACE); the trader has not been told
+    engine.sent.NEW       the bytes are with the socket (also .CANCEL, .REPLACE), the reply has not been read
     engine.told.ACCEPTED  a fact of the venue was merged and told (also of every other event type)
 
 Windows inside one ring or table are those of shm/stall.py. Called by trader.py and trading_engine.py where they wire
@@ -19,6 +19,7 @@ their parts; armed by tests/chaos.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable
@@ -75,17 +76,19 @@ def after(point: str, act: Callable[P, R]) -> Callable[P, R]:
 
 
 def facts(on_fact: Callable[[Any], None]) -> Callable[[Any], None]:
-    """The engine's sink of facts, held before it tells that a request was sent and after it told anything else."""
+    """The engine's sink of facts, held after it told. "Sent" is said in the very turn of the loop in which the bytes
+    leave, so there the process is held two turns later; a reply takes longer than that."""
     if not DIRECTORY:
         return on_fact
 
     def held(fact: Any) -> None:
         kind = EventType(fact.event_type)
-        if kind is EventType.SENT:
-            at(f"engine.sent.{RequestType(fact.request_type).name}")
-            on_fact(fact)
-            return
         on_fact(fact)
+        if kind is EventType.SENT:
+            loop = asyncio.get_running_loop()
+            point = f"engine.sent.{RequestType(fact.request_type).name}"
+            loop.call_soon(loop.call_soon, at, point)
+            return
         at(f"engine.told.{kind.name}")
 
     return held

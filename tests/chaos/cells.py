@@ -120,6 +120,7 @@ MOMENTS: Final = (
     Moment("ring_full", "engine.polled", _burst),
     Moment("event_ring_full", "trader.published", _burst, passes=40, event_slots=64),
 )
+SENT_BY: Final = {"engine.sent.NEW": "POST", "engine.sent.CANCEL": "DELETE", "engine.sent.REPLACE": "PUT"}
 VICTIMS: Final = ("market_server", "trading_engine", "position_server", "trader", "connection")
 WAYS: Final = ("kill", "stop", "restart")
 
@@ -129,6 +130,7 @@ def die(victim: str, way: str, moment: Moment, place: Place, stop_s: float) -> d
     begin(place)
     moment.before(place)
     place.flow("pause")  # what the market does must not decide which state the order is in
+    before = _received(place, moment)
     place.arm(moment.point, moment.passes)
     moment.act(place)
     held = holder(moment.point)
@@ -136,6 +138,8 @@ def die(victim: str, way: str, moment: Moment, place: Place, stop_s: float) -> d
     if "ring_full" in moment.name:
         began_ns = monotonic_ns() - int(REACH_S * 1e9)
         place.until(lambda: _is_full(place, moment, began_ns), "the other side goes on until its ring is full", REACH_S)
+    if moment.point in SENT_BY:
+        place.until(lambda: _received(place, moment) == before + 1, "the bytes have left", REACH_S)
     struck_ms = time.time() * 1000
     strike(victim, way, held, place, stop_s)
     place.go_on(held)
@@ -146,6 +150,11 @@ def die(victim: str, way: str, moment: Moment, place: Place, stop_s: float) -> d
     unwatched = unwatched_ms(place, struck_ms, watched_ms) if victim in ("trading_engine", "trader") else 0.0
     finish(place)
     return {"unwatched_ms": round(unwatched)}
+
+
+def _received(place: Place, moment: Moment) -> int:
+    """Requests of the moment's kind that the venue has had."""
+    return place.requests_received().get(f"{SENT_BY.get(moment.point)} /fapi/v1/order", 0)
 
 
 def _is_full(place: Place, moment: Moment, since_ns: int) -> bool:
@@ -326,7 +335,7 @@ def fence(place: Place, stop_s: float) -> dict[str, Any]:
 INJECTED: Final = {
     "commit_after_send": "death/trading_engine/kill/sent",
     "dedupe_off": "wire/duplicate/partial_fill",
-    "timeout_is_rejected": "wire/unknown_executed/new",
+    "timeout_is_rejected": "unknown/unknown_executed/0",
     "fence_off": "fence/trader",
 }
 """Errors of tests/chaos/broken.py, and the cell that must go red with each."""

@@ -103,7 +103,7 @@ class Place:
     def __init__(
         self, folder: Path, seed: int = 1, broken: str = "", event_slots: int = 8192, deadline_ms: int = 2_000
     ) -> None:
-        self.folder, self.seed = folder, seed
+        self.folder, self.seed, self.patience_s = folder, seed, PATIENCE_S
         self.stalls = folder / "stalls"
         self.stalls.mkdir()
         self.told = folder / "told.jsonl"
@@ -150,8 +150,9 @@ class Place:
         os.environ.pop(stalls.VARIABLE, None)
 
     # --- looking ------------------------------------------------------------------------------------------------------
-    def until(self, condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
-        """Supervise until it holds; Red where it does not in time."""
+    def until(self, condition: Callable[[], object], what: str, patience_s: float = 0.0) -> None:
+        """Supervise until it holds; Red where it does not in time (0: the patience of this place)."""
+        patience_s = patience_s or self.patience_s
         deadline = time.monotonic() + patience_s
         while not condition():
             self.supervisor.poll()

@@ -23,7 +23,7 @@ from typing import Any
 from shm.clock import monotonic_ns
 from shm.layout import Reason, RecordKind
 from tests.chaos.cells import INJECTED, Cell, all_cells
-from tests.chaos.place import Place
+from tests.chaos.place import PATIENCE_S, Place
 from tests.chaos.red import Red
 from tests.chaos.story import tell
 
@@ -34,7 +34,16 @@ ROUNDS = 12
 class Runner:
     """Runs cells one after the other; makes a new set where none fits."""
 
-    def __init__(self, seed: int, stop_s: float, broken: str = "", say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        seed: int,
+        stop_s: float,
+        broken: str = "",
+        say: Callable[[str], None] = print,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        """patience_s: for each thing that is to come about in a cell; a set's start has its own."""
+        self.patience_s = patience_s
         self.seed, self.stop_s, self.broken, self.say = seed, stop_s, broken, say
         self._place: Place | None = None
         self._folder: Path | None = None
@@ -47,6 +56,7 @@ class Runner:
         result: dict[str, Any] = {"cell": cell.name, "seed": self.seed, "green": True}
         try:
             place = self._fitting(cell)
+            place.patience_s = self.patience_s
             began, began_ns = time.monotonic(), monotonic_ns()
             result |= cell.run(place, self.stop_s)
             result["settled_executed"], result["settled_absent"] = self._newly_settled(place)

@@ -41,7 +41,7 @@ def test_books_agree_after(name: str, runner: Runner) -> None:
 
 def test_a_tail_that_is_committed_after_the_send_is_noticed() -> None:
     """The others of INJECTED are proven by `make chaos`."""
-    broken = Runner(seed=1, stop_s=STOP_S, broken="commit_after_send", say=lambda text: None)
+    broken = Runner(seed=1, stop_s=STOP_S, broken="commit_after_send", say=lambda text: None, patience_s=10.0)
     try:
         assert not broken.run(CELLS[INJECTED["commit_after_send"]])["green"]
     finally:
