@@ -138,6 +138,16 @@ def demo(
     fault_plan: Annotated[
         str, typer.Option(help="none, or random: wire faults and kill -9 of the four processes, by the seed.")
     ] = "none",
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="Trade this one on all symbols instead of market making: file.py:Class or package.module:Class.",
+            metavar="FILE:CLASS",
+        ),
+    ] = "",
+    parameters: Annotated[
+        list[str] | None, typer.Option("--set", help="A parameter of the strategy; repeatable.", metavar="KEY=VALUE")
+    ] = None,
 ) -> None:
     """Trade against the embedded simulator for a while, then compare our books with the venue's to the last digit.
 
@@ -156,8 +166,24 @@ def demo(
         port=port,
         keep=keep,
         fault_plan=fault_plan,
+        strategy=strategy,
+        parameters=dict(_key_value(text) for text in parameters or []),
     )
     raise typer.Exit(demonstration.run(options))
+
+
+@app.command("new-strategy")
+def new_strategy(
+    name: Annotated[str, typer.Argument(help="Lower-case words, like mean_reversion.", metavar="NAME")],
+    folder: Annotated[Path, typer.Option(help="Where to; made if it is missing.", metavar="DIR")] = Path(),
+) -> None:
+    """Write a strategy that trades at once, and its test, to be changed into your own. Overwrites nothing."""
+    from processes import new_strategy as writer
+
+    strategy, test, kind = writer.write(name, folder)
+    typer.echo(f"{strategy} and {test} are written. Test it, then see it trade:")
+    typer.echo(f"  pytest {test}")
+    typer.echo(f"  corelane demo --seconds 20 --strategy {strategy}:{kind}")
 
 
 # --- control --------------------------------------------------------------------------------------------------------

@@ -156,6 +156,7 @@ class _Session:
             report.add_faults(self._faults.deaths())
             if not self._wait_for(self._all_ready, CANCEL_TIMEOUT_S):
                 report.notes.append("not every process came back after the faults")
+        self._note_failed_strategies(report)
         self._ask_trader("pause", report)
         self._ask_trader("cancel-all", report)
         for name, view in self._view.venues.items():
@@ -206,6 +207,17 @@ class _Session:
             ask(self._config.instance.run_dir, "trader", command, timeout_s=5.0)
         except ControlError as error:
             report.notes.append(str(error))
+
+    def _note_failed_strategies(self, report: DemoReport) -> None:
+        """A strategy that raised stopped trading: say where, or its author sees nothing but a quiet market."""
+        try:
+            strategies = ask(self._config.instance.run_dir, "trader", "status", timeout_s=5.0)["strategies"]
+        except ControlError as error:
+            report.notes.append(str(error))
+            return
+        for name, found in strategies.items():
+            if found["state"] == "FAILED":
+                report.notes.append(f"strategy {name} was stopped: {found['text']}")
 
     def _at_all(self, act: Callable[[str], None]) -> None:
         for name in self._view.venues:

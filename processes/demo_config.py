@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from processes.exit_codes import ExitCode, Failure
 from processes.fault_plan import PLANS
+from strategy import parameters
+from strategy.loader import StrategyLoadError, load_strategy_class
 
 VENUE = "binance"
 INSTANCE_NUMBER = 101
@@ -37,6 +43,14 @@ class DemoOptions:
     """The simulator's; None: a free one."""
     fault_plan: str = "none"
     """One of `fault_plan.PLANS`."""
+    strategy: str = ""
+    """"file.py:Class" or "package.module:Class": one strategy that trades all symbols, in their order. Empty: market
+    making, one strategy a symbol."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Of the strategies, as in the config."""
+
+
+MARKET_MAKING = "strategy.market_making:MarketMakingStrategy"
 
 
 def check_options(options: DemoOptions) -> Path | None:
@@ -52,6 +66,7 @@ def check_options(options: DemoOptions) -> Path | None:
         raise Failure("--symbols: expected at least one symbol, each once", ExitCode.CONFIG)
     if options.report is not None and not options.report.absolute().parent.is_dir():
         raise Failure(f"--report: the directory {options.report.absolute().parent} does not exist", ExitCode.CONFIG)
+    _check_strategy(options)
     found: dict[str, Path] = {}
     for text in options.recordings:
         name, separator, rest = text.partition("=")
@@ -65,6 +80,20 @@ def check_options(options: DemoOptions) -> Path | None:
             raise Failure(f"--recording: {file} is not a file, expected a recording", ExitCode.CONFIG)
         found[venue] = path
     return found.get(VENUE)
+
+
+def _check_strategy(options: DemoOptions) -> None:
+    """Load it here once: a mistake is said before anything starts."""
+    for key, value in options.parameters.items():
+        if not isinstance(value, bool | int | float | str):
+            raise Failure(f"--set {key}: found {value!r}, expected a number, a text, true or false", ExitCode.CONFIG)
+    given = dict(options.parameters) if options.strategy else {"order_quantity": 1.0, **options.parameters}
+    try:
+        parameters.build(load_strategy_class(options.strategy or MARKET_MAKING).Parameters, given)
+    except StrategyLoadError as error:
+        raise Failure(f"--strategy: {error}", ExitCode.CONFIG) from None
+    except parameters.ParameterError as error:
+        raise Failure(f"--set: {error}", ExitCode.CONFIG) from None
 
 
 def free_port() -> int:
@@ -103,24 +132,43 @@ def render(options: DemoOptions, recording: Path | None, port: int, instance: st
         "",
         *_cores(),
     ]
+    if options.strategy:
+        lines += _strategy(1, _absolute(options.strategy), symbols, options.parameters)
+        return "\n".join(lines) + "\n"
     for number, symbol in enumerate(symbols, start=1):
-        lines += _strategy(number, symbol)
+        given = {"order_quantity": float(ORDER_QUANTITY[symbol]), **options.parameters}
+        lines += _strategy(number, MARKET_MAKING, [symbol], given)
     return "\n".join(lines) + "\n"
 
 
-def _strategy(number: int, symbol: str) -> list[str]:
+def _absolute(spec: str) -> str:
+    """The config stands in another directory than the user."""
+    module, _, name = spec.rpartition(":")
+    return f"{Path(module).expanduser().absolute()}:{name}" if module.endswith(".py") else spec
+
+
+def _name_of(kind: str) -> str:
+    """QuoteAndHedge -> quote-and-hedge, as the config wants names."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", kind).lower()
+    return re.sub(r"[^a-z0-9]+", "-", words)[:24].strip("-") or "strategy"
+
+
+def _strategy(number: int, module: str, symbols: list[str], given: Mapping[str, Any]) -> list[str]:
+    """Its limits are one for all its symbols: those of the one with the largest order; the engine's are per symbol."""
+    largest = max(symbols, key=lambda symbol: Decimal(ORDER_QUANTITY[symbol]))
+    name = "mm-" + symbols[0].lower() if module == MARKET_MAKING else _name_of(module.rpartition(":")[2])
     return [
         "[[strategies]]",
         f"id = {number}",
-        f"name = {_text('mm-' + symbol.lower())}",
-        'module = "strategy.market_making:MarketMakingStrategy"',
-        f"instruments = {_text([f'{VENUE}:{symbol}'])}",
-        f"parameters = {{ order_quantity = {float(ORDER_QUANTITY[symbol])} }}",
+        f"name = {_text(name)}",
+        f"module = {_text(module)}",
+        f"instruments = {_text([f'{VENUE}:{symbol}' for symbol in symbols])}",
+        f"parameters = {_table(given)}",
         "",
         "[strategies.limits]",
-        f"max_order_quantity = {_text(_times(symbol, 2))}",
+        f"max_order_quantity = {_text(_times(largest, 2))}",
         'max_order_notional = "5000"',
-        f"max_position = {_text(_times(symbol, 5))}",
+        f"max_position = {_text(_times(largest, 5))}",
         "max_orders_per_second = 20.0",
         "max_open_orders = 8",
         'max_loss = "500"',
@@ -140,15 +188,13 @@ def _cores() -> list[str]:
 
 
 def _times(symbol: str, factor: int) -> str:
-    from decimal import Decimal
-
     return str(Decimal(ORDER_QUANTITY[symbol]) * factor)
 
 
 def _text(value: object) -> str:
-    """A text or a list of texts as TOML; both are written as JSON writes them."""
+    """A text, a number, true, false, or a list of texts as TOML: all are written as JSON writes them."""
     return json.dumps(value, ensure_ascii=False)
 
 
-def _table(values: dict[str, str]) -> str:
+def _table(values: Mapping[str, Any]) -> str:
     return "{ " + ", ".join(f"{_text(key)} = {_text(value)}" for key, value in values.items()) + " }"

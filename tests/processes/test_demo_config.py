@@ -55,3 +55,52 @@ def test_a_bad_option_is_one_sentence(options, sentence):
 def test_a_free_port_can_be_bound():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", free_port()))
+
+
+def test_an_own_strategy_trades_all_symbols_with_its_parameters(directory):
+    file = directory / "own.py"
+    file.write_text(
+        "import msgspec\n"
+        "from strategy.abstract_strategy import AbstractStrategy\n"
+        "class MyOwn(AbstractStrategy):\n"
+        "    class Parameters(msgspec.Struct):\n"
+        "        size: float\n"
+        "        fast: bool = False\n"
+        "        word: str = ''\n"
+    )
+    given = {"size": 0.5, "fast": True, "word": 'a "b"'}
+    options = DemoOptions(symbols=("ETHUSDT", "BTCUSDT"), strategy=f"{file}:MyOwn", parameters=given)
+    check_options(options)
+    path = directory / "c.toml"
+    path.write_text(render(options, None, 12345, "demo-1"), encoding="utf-8")
+    [strategy] = load_config(path).strategies
+    assert (strategy.name, strategy.module) == ("my-own", f"{file}:MyOwn")
+    assert (strategy.instruments, strategy.parameters) == (["binance:ETHUSDT", "binance:BTCUSDT"], given)
+    assert strategy.limits.max_order_quantity == "0.400"
+
+
+def test_parameters_alone_are_those_of_market_making(directory):
+    options = DemoOptions(symbols=("BTCUSDT", "ETHUSDT"), parameters={"risk_aversion": 0.01})
+    check_options(options)
+    path = directory / "c.toml"
+    path.write_text(render(options, None, 12345, "demo-1"), encoding="utf-8")
+    assert [one.parameters for one in load_config(path).strategies] == [
+        {"order_quantity": 0.01, "risk_aversion": 0.01},
+        {"order_quantity": 0.2, "risk_aversion": 0.01},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (DemoOptions(strategy="gone.py:One"), "--strategy: .*there is no file"),
+        (DemoOptions(strategy="own.py"), "--strategy: .*expected"),
+        (DemoOptions(parameters={"sze": 1}), "--set: parameter 'sze' is not known"),
+        (DemoOptions(parameters={"order_quantity": -1}), "--set: parameter order_quantity is -1"),
+        (DemoOptions(parameters={"order_quantity": None}), "--set order_quantity: found None, expected a number"),
+    ],
+)
+def test_a_strategy_that_cannot_be_is_said_before_anything_starts(options, sentence):
+    with pytest.raises(Failure, match=sentence) as caught:
+        check_options(options)
+    assert caught.value.code is ExitCode.CONFIG
