@@ -3,12 +3,13 @@
     python bench/trader_path.py [--samples 100000] [--json FILE] [--plot FILE.png] [--strict]
 
 One process and one core; the container, the risk gate, MiniOMS, the adapters and the rings are the trader's own, the
-venue beyond them is played between two samples and never timed. The strategy sends one post-only order at each quote;
-the venue expires it before the next. Series:
+venue beyond them is played between two quotes and never timed. At each quote the strategy sends LEVELS post-only
+orders, one below the other; the venue accepts them, they are canceled, and all is over before the next quote. Series:
 
-    strategy_to_request   `self.buy(...)` called -> it returned, the request is published (design: at most 6 us)
+    strategy_to_request   `self.buy(...)` called -> it returned, the request is published (design: at most 6 us at p50):
+                          the second and later orders of a quote, so the loop is warm
+    first_of_a_turn       the same, of the first order of each quote: behind the trader's turn and the played venue
     strategy_to_cancel    `self.cancel(...)` called -> it returned, the cancel is published
-    quote_to_request      the quote is in the market ring -> the trader's turn is over, the request published
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from _measure import Report, Samples, Series, arguments, cores, pin
 
 from shm.clock import monotonic_ns
 from shm.layout import EventType, RequestType
-from shm.records import Quote
+from shm.records import OrderRequest, Quote
 from strategy.abstract_strategy import AbstractStrategy
 from strategy.testing import RigLimits, StrategyRig
 
@@ -31,53 +32,67 @@ if TYPE_CHECKING:
     from strategy.order import Order
 
 BOUND_NS = 6_000
-WARM = 3_000
-BEAT_EVERY = 500
-"""Samples between two heartbeats of the played processes; their limit is seconds, this is some 50 ms."""
+LEVELS = 8
+WARM = 500
+BEAT_EVERY = 100
+"""Quotes between two heartbeats of the played processes; their limit is seconds, this is some 50 ms."""
 LIMITS = RigLimits(max_orders_per_second=10_000_000.0)
 
 
 class Sender(AbstractStrategy):
-    """One post-only order a quote; times its own call."""
+    """LEVELS post-only orders a quote; times its own calls."""
 
     def on_start(self) -> None:
-        self.taken_ns = 0
-        self.order: Order | None = None
+        self.taken_ns = [0] * LEVELS
+        self.sent: list[Order] = []
 
     def on_quote(self, quote: Quote) -> None:
-        instrument, price = self.instruments[0], quote.bid_price
-        before = perf_counter_ns()
-        order = self.buy(instrument, price, 0.01, post_only=True)
-        self.taken_ns = perf_counter_ns() - before
-        self.order = order
+        instrument, price, taken, sent = self.instruments[0], quote.bid_price, self.taken_ns, self.sent
+        for level in range(LEVELS):
+            before = perf_counter_ns()
+            order = self.buy(instrument, price - level, 0.01, post_only=True)
+            taken[level] = perf_counter_ns() - before
+            sent.append(order)
 
 
 def measure(samples: int, blocks: int) -> list[Series]:
-    result = [Series("strategy_to_request"), Series("strategy_to_cancel"), Series("quote_to_request")]
+    result = [Series("strategy_to_request"), Series("first_of_a_turn"), Series("strategy_to_cancel")]
     with StrategyRig(Sender, limits=LIMITS, clock=monotonic_ns) as rig:
         rig.quote(60_000.0, 60_000.1)
         strategy = rig.strategy
         assert isinstance(strategy, Sender)
+        for order in strategy.sent:
+            strategy.cancel(order)
+        rig.turn()
         _block(rig, strategy, WARM)
         for _ in range(blocks):
-            for series, block in zip(result, _block(rig, strategy, max(100, samples // blocks)), strict=True):
+            count = max(20, samples // blocks // (LEVELS - 1) + 1)
+            for series, block in zip(result, _block(rig, strategy, count), strict=True):
                 series.blocks.append(block)
     return result
 
 
 def _block(rig: StrategyRig, strategy: Sender, count: int) -> tuple[Samples, Samples, Samples]:
-    """`count` orders, each asked for, canceled and over before the next."""
-    orders, cancels, turns = (np.empty(count, np.int64) for _ in range(3))
+    """`count` quotes, each with all its orders asked for, canceled and over before the next."""
+    orders, cancels = (np.empty((count, LEVELS), np.int64) for _ in range(2))
     side, turn = rig.venues["binance"], rig.container.turn
     poll, commit, publish = side.requests.poll, side.requests.commit, side.market.publish
     quote = Quote()
     quote.instrument_id, quote.venue = rig.instrument().id, rig.instrument().venue
     quote.bid_quantity = quote.ask_quantity = 1.0
-    rig.turn()
-    while poll() is not None:
+
+    def take(kind: RequestType) -> list[OrderRequest]:
+        taken = []
+        while (request := poll()) is not None:
+            assert request.request_type == kind
+            taken.append(request.copy())
         commit()
+        assert len(taken) == LEVELS, strategy.sent[-1].text
+        return taken
+
     gc.collect()
-    gc.freeze()  # as the trader does once everything is loaded
+    gc.freeze()
+    gc.disable()  # both as in the trader, which collects only between its turns
     for index in range(count):
         if index % BEAT_EVERY == 0:
             rig.beat()
@@ -85,30 +100,26 @@ def _block(rig: StrategyRig, strategy: Sender, count: int) -> tuple[Samples, Sam
         quote.bid_price = 60_000.0 + index % 10
         quote.ask_price = quote.bid_price + 0.1
         quote.receive_time_ns = monotonic_ns()
-        strategy.order = None
+        strategy.sent.clear()
         publish(quote)
-        before = perf_counter_ns()
         turn()
-        turns[index] = perf_counter_ns() - before
-        order, request = strategy.order, poll()
-        assert order is not None and request is not None and request.request_type == RequestType.NEW
-        assert request.client_order_id == order.client_order_id
         orders[index] = strategy.taken_ns
-        request = request.copy()
-        commit()
-        side.send(EventType.ACCEPTED, request)
+        requests = take(RequestType.NEW)
+        for request in requests:
+            side.send(EventType.ACCEPTED, request)
         turn()
-        before = perf_counter_ns()
-        strategy.cancel(order)
-        cancels[index] = perf_counter_ns() - before
-        asked = poll()
-        assert asked is not None and asked.request_type == RequestType.CANCEL
-        commit()
-        side.send(EventType.CANCELED, request)
+        for level, order in enumerate(strategy.sent):
+            before = perf_counter_ns()
+            strategy.cancel(order)
+            cancels[index, level] = perf_counter_ns() - before
+        take(RequestType.CANCEL)
+        for request in requests:
+            side.send(EventType.CANCELED, request)
         turn()
-        assert order.closed
+        assert all(order.closed for order in strategy.sent)
+    gc.enable()
     gc.unfreeze()
-    return orders, cancels, turns
+    return orders[:, 1:].ravel(), orders[:, 0], cancels.ravel()
 
 
 def main() -> int:

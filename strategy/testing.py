@@ -256,7 +256,13 @@ class StrategyRig:
         log = logging.getLogger("strategy.testing")
         links = [self._link(side, segments[side.name].symbols, cause) for side in self.venues.values()]
         self.container = _RecordingContainer(
-            INSTANCE_NUMBER, links, Words(segment("words")), self._take_epoch, cause, log, clock=self._clock
+            INSTANCE_NUMBER,
+            links,
+            Words(segment("words")),
+            self._take_epoch,
+            cause,
+            log,
+            clock=self._real_clock or self._clock,
         )
         self.container.refused = []
         # The class itself is given: the container finds it under the name of its module.
