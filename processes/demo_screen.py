@@ -51,9 +51,13 @@ class Screen:
             self._next_line_s = time.monotonic() + PROGRESS_EVERY_S
             print(self._line(stage, elapsed_s), flush=True)
 
+    def _clock(self, stage: str, elapsed_s: float) -> str:
+        """Seconds of this stage; only trading has an end that is known beforehand."""
+        return f"{elapsed_s:.1f} of {self._seconds:g} s" if stage == "trading" else f"{elapsed_s:.1f} s"
+
     # --- progress lines ---------------------------------------------------------------------------------------------
     def _line(self, stage: str, elapsed_s: float) -> str:
-        parts = [f"{elapsed_s:6.1f} / {self._seconds:g} s  {stage}"]
+        parts = [f"{self._clock(stage, elapsed_s):>14}  {stage}"]
         for name, venue in self._view.venues.items():
             for market in venue.markets():
                 best = f"{market.bid:g} / {market.ask:g}" if market.valid else "no book"
@@ -66,7 +70,7 @@ class Screen:
 
     # --- the live picture -------------------------------------------------------------------------------------------
     def _picture(self, stage: str, elapsed_s: float) -> Group:
-        head = Text(f" corelane demo   {stage}   {elapsed_s:.0f} of {self._seconds:g} s ", style="bold reverse")
+        head = Text(f" corelane demo   {stage}   {self._clock(stage, elapsed_s)} ", style="bold reverse")
         markets = [self._venue(name, venue) for name, venue in self._view.venues.items()]
         return Group(head, Panel(self._processes(), title="processes"), *markets, self._rings(), self._latency())
 
