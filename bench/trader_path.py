@@ -15,6 +15,7 @@ orders, one below the other; the venue accepts them, they are canceled, and all 
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
@@ -23,9 +24,12 @@ import numpy as np
 from _measure import Report, Samples, Series, arguments, cores, pin
 
 from shm.clock import monotonic_ns
-from shm.layout import EventType, RequestType
+from shm.counters import Counters
+from shm.layout import COUNTERS_STRIDE, EventType, RequestType, SegmentKind
 from shm.records import OrderRequest, Quote
+from shm.segment import Segment
 from strategy.abstract_strategy import AbstractStrategy
+from strategy.measures import HISTOGRAMS, Measures
 from strategy.testing import RigLimits, StrategyRig
 
 if TYPE_CHECKING:
@@ -57,7 +61,19 @@ class Sender(AbstractStrategy):
 
 def measure(samples: int, blocks: int) -> list[Series]:
     result = [Series("strategy_to_request"), Series("first_of_a_turn"), Series("strategy_to_cancel")]
-    with StrategyRig(Sender, limits=LIMITS, clock=monotonic_ns) as rig:
+    name = f"/corelane.bench{os.getpid()}-trader-path"
+    # The trader records its hops while it sends; so does this one.
+    counters = Counters(Segment.create(name, SegmentKind.COUNTERS, 1, COUNTERS_STRIDE), histograms=HISTOGRAMS)
+    measures = Measures(*(counters.histogram(hop) for hop in HISTOGRAMS))
+    try:
+        _measure(result, samples, blocks, measures)
+    finally:
+        Segment.remove(name)
+    return result
+
+
+def _measure(result: list[Series], samples: int, blocks: int, measures: Measures) -> None:
+    with StrategyRig(Sender, limits=LIMITS, clock=monotonic_ns, measures=measures) as rig:
         rig.quote(60_000.0, 60_000.1)
         strategy = rig.strategy
         assert isinstance(strategy, Sender)
@@ -69,7 +85,6 @@ def measure(samples: int, blocks: int) -> list[Series]:
             count = max(20, samples // blocks // (LEVELS - 1) + 1)
             for series, block in zip(result, _block(rig, strategy, count), strict=True):
                 series.blocks.append(block)
-    return result
 
 
 def _block(rig: StrategyRig, strategy: Sender, count: int) -> tuple[Samples, Samples, Samples]:

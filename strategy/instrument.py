@@ -144,7 +144,7 @@ class Instrument:
         Raises InstrumentError for a price that is not a positive number or outside the venue's own bounds.
         """
         try:
-            scaled = float(price) * self.price_unit
+            scaled = (price if type(price) is float else float(price)) * self.price_unit
         except (TypeError, ValueError):
             raise InstrumentError(f"price {price!r} of {self.name} is not a number") from None
         if not 0.0 < scaled < 9e18:  # also false for NaN
@@ -163,7 +163,7 @@ class Instrument:
             raise InstrumentError(
                 f"price {price} of {self.name} is above its highest, {self.price_of(self.maximum_price)}"
             )
-        return int(mantissa)
+        return mantissa
 
     def quantity_mantissa(self, quantity: float | Decimal) -> int:
         """Whole lots, rounded down. Raises InstrumentError below the smallest or above the largest order."""
@@ -194,5 +194,8 @@ class Instrument:
 
     def notional(self, price_mantissa: int, quantity_mantissa: int) -> int:
         """Value in 1e-8 of the quote currency, rounded up: used by limits only, never by the ledger."""
+        value = price_mantissa * quantity_mantissa * self.notional_factor
+        if self.notional_divisor == 1:
+            return value
         # Floor division of the negated value: rounded up.
-        return -(-price_mantissa * quantity_mantissa * self.notional_factor // self.notional_divisor)
+        return -(-value // self.notional_divisor)

@@ -146,7 +146,8 @@ class StrategyRisk:
                 Reason.RISK_STALE_DATA, f"{instrument.name} has no mid price to check the order against"
             )
         mid_mantissa = mid * instrument.price_unit
-        if price and not -self._band * mid_mantissa <= price - mid_mantissa <= self._band * mid_mantissa:
+        band = self._band * mid_mantissa
+        if price and not -band <= price - mid_mantissa <= band:
             return self._refuse(
                 Reason.RISK_COLLAR,
                 f"price {instrument.price_of(price)} is more than {self._band:.2%} from the mid {mid}",

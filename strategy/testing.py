@@ -45,6 +45,7 @@ from shm.ring import BroadcastReader, BroadcastWriter, LosslessReader, LosslessW
 from shm.table import TableReader, TableWriter, Words
 from strategy.container import StrategyContainer
 from strategy.loader import load_strategy_class
+from strategy.measures import Measures
 from strategy.refusal import Refusal
 from strategy.shm_mds_adapter import ShmMDSAdapter
 from strategy.shm_oms_adapter import Cause, ShmOMSAdapter
@@ -203,9 +204,9 @@ class StrategyRig:
     def __init__(
         self, strategy: type[AbstractStrategy] | str, parameters: Mapping[str, Any] | None = None, *,
         instruments: Sequence[str | Listing] = ("binance:BTCUSDT",), limits: RigLimits | None = None,
-        clock: Callable[[], int] | None = None,
+        clock: Callable[[], int] | None = None, measures: Measures | None = None,
     ) -> None:  # fmt: skip
-        """`clock`: a real one (ns), for benches; the test's own otherwise. Raises StrategyLoadError in one sentence."""
+        """`clock`: a real one (ns), for benches, like `measures`; the test's own otherwise. Raises StrategyLoadError in one sentence."""
         kind = load_strategy_class(strategy) if isinstance(strategy, str) else strategy
         listings = [one if isinstance(one, Listing) else Listing(one) for one in instruments]
         by_venue: dict[str, list[Listing]] = {}
@@ -217,6 +218,7 @@ class StrategyRig:
             by_venue.setdefault(venue, []).append(listing)
         self.now_ns, self.utc_ns = 1_000_000_000_000, 1_700_000_000_000_000_000
         self._real_clock = clock
+        self._measures = measures
         self._quotes: dict[str, tuple[float, float]] = {}
         self.all_orders: list[Order] = []
         """Every order that reached a venue, closed ones too, oldest first."""
