@@ -206,7 +206,7 @@ class StrategyRig:
         instruments: Sequence[str | Listing] = ("binance:BTCUSDT",), limits: RigLimits | None = None,
         clock: Callable[[], int] | None = None, measures: Measures | None = None,
     ) -> None:  # fmt: skip
-        """`clock`: a real one (ns), for benches, like `measures`; the test's own otherwise. Raises StrategyLoadError in one sentence."""
+        """`clock` (ns) and `measures`: real ones, for benches; the test's own otherwise. Raises StrategyLoadError."""
         kind = load_strategy_class(strategy) if isinstance(strategy, str) else strategy
         listings = [one if isinstance(one, Listing) else Listing(one) for one in instruments]
         by_venue: dict[str, list[Listing]] = {}
