@@ -22,6 +22,7 @@ from exchanges.binance.simulator_market_calls import Encoded
 
 HANDSHAKE_WEIGHT = 5
 LOGON_WEIGHT = 2
+_NOT_FOR_CALLS = frozenset({"signature", "apiKey", "returnRateLimits"})
 
 
 class WebSocketApi:
@@ -67,7 +68,7 @@ class WebSocketApi:
             return self._error(None, error, None, None, True), None
         identity = request.get("id")
         parameters: dict[str, Any] = dict(request.get("params", {}))
-        show = parameters.pop("returnRateLimits", self._show_limits) is not False
+        show = parameters.get("returnRateLimits", self._show_limits) is not False
         method = str(request.get("method", "")).removeprefix("v1/")
         account: str | None = None
         endpoint: Endpoint | None = None
@@ -93,7 +94,7 @@ class WebSocketApi:
             "signature" in parameters or endpoint.security is not Security.SIGNED or self._session is None
         )
         key = parameters.get("apiKey") if explicit else self._session.key if self._session else None
-        texts = {name: _text(value) for name, value in parameters.items() if name not in ("signature", "apiKey")}
+        texts = {name: _text(value) for name, value in parameters.items() if name not in _NOT_FOR_CALLS}
         asked = Asked(
             endpoint,
             self._ip,

@@ -67,6 +67,18 @@ async def test_orders_are_placed_modified_queried_and_canceled_as_over_rest() ->
         assert len(server.exchange.orders) == 1
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+async def test_the_wish_for_rate_limits_is_signed_like_every_parameter(wanted: bool) -> None:
+    async with venue() as (_, client):
+        socket = await client.connect("/ws-fapi/v1")
+        # Signed as the JSON text that is sent, not as Python's name of it.
+        whole = signed(client, ORDER | {"returnRateLimits": str(wanted).lower()}) | {"returnRateLimits": wanted}
+        reply = await ask(socket, "order.place", whole)
+        assert (reply["status"], "rateLimits" in reply) == (200, wanted)
+        unsigned = signed(client, ORDER) | {"returnRateLimits": wanted}
+        assert (await ask(socket, "order.place", unsigned))["error"]["code"] == -1022
+
+
 async def test_public_account_and_stream_methods_answer() -> None:
     async with venue() as (server, client):
         socket = await client.connect("/ws-fapi/v1?returnRateLimits=false")
