@@ -8,13 +8,14 @@ STAMPS := build/stamps
 ARGS   ?=
 SOURCES := $(shell find shm exchanges strategy \( -name '*.pyx' -o -name '*.pxd' -o -name '*.h' \) ! -name 'records.*')
 
-.PHONY: help demo test check chaos stress sanitize bench clean setup
+.PHONY: help demo test check conformance chaos stress sanitize bench clean setup
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   trade against the embedded venue and compare the books   (ARGS=\"--seconds 60 --report demo.json\")"
 	@echo "make test   build and run all tests                                  (ARGS=\"tests/shm -k ring\")"
 	@echo "make check  format, lint, types, tests"
+	@echo "make conformance  clients that others wrote trade on our simulator"
 	@echo "make chaos  kill, stop and restart every process at every moment, break the wire   (ARGS=\"--only death/trader\")"
 	@echo "make stress 10^8 records through the rings under kill -9, 10^7 for flat memory   (ARGS=\"--records 1e7\")"
 	@echo "make sanitize  the compiled parts and tests of shm/ under address and undefined-behaviour sanitizers"
@@ -32,6 +33,15 @@ check: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest $(ARGS)
+
+# The version that the simulator was tried with; nothing it does leaves loopback.
+$(STAMPS)/conformance: $(STAMPS)/installed
+	@echo "installing the independent clients"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check "ccxt>=4.5.90"
+	@touch $@
+
+conformance: setup $(STAMPS)/conformance
+	@$(BIN)/python -m pytest tests/conformance $(ARGS)
 
 # Every death and wire fault at every moment of an order; goes on where it ended (build/chaos.jsonl holds what is done).
 chaos: setup
