@@ -43,7 +43,7 @@ from shm.segment import Segment
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 FRAGMENT_RATE = 300_000
-GENERATED_DELTAS = 2_000
+GENERATED_DELTAS = 1_000
 
 
 def recorded() -> dict[str, list[bytes]]:
@@ -59,7 +59,7 @@ def recorded() -> dict[str, list[bytes]]:
 
 
 def generated() -> dict[str, list[bytes]]:
-    """The same of the simulator's market, a snapshot first."""
+    """The same of the simulator's market, with a snapshot after the first update."""
     result = {}
     for name in SYMBOLS:
         instrument = instrument_for(name)
@@ -69,12 +69,15 @@ def generated() -> dict[str, list[bytes]]:
             side: [[str(price), str(quantity)] for price, quantity in levels]
             for side, levels in (("bids", start.bids), ("asks", start.asks))
         }
-        frames = [orjson.dumps({"lastUpdateId": start.update_id, "E": start.event_ms, "T": start.time_ms} | sides)]
+        frames: list[bytes] = []
         deltas = 0
         while deltas < GENERATED_DELTAS:
             event = flow.pop()
             if isinstance(event, Delta):
                 frames.append(simulator_frames.depth_update(event, instrument))
+                if not deltas:  # the venue's rule: a snapshot's id lies within the update that it is joined with
+                    head = {"lastUpdateId": event.last_id, "E": start.event_ms, "T": start.time_ms}
+                    frames.append(orjson.dumps(head | sides))
                 deltas += 1
             elif isinstance(event, Top):
                 frames.append(simulator_frames.book_ticker(event, instrument))
