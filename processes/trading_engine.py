@@ -154,9 +154,7 @@ class TradingEngine(VenueProcess):
             self._log,
             on_overflow=lambda: self._counters.add("ring_full"),
         )
-        self._switch = VenueSwitch(
-            gateway.arm_countdown, settings.countdown_ms, monotonic_ns, self._log
-        )
+        self._switch = VenueSwitch(gateway.arm_countdown, settings.countdown_ms, monotonic_ns, self._log)
         self._engine = OrderEngine(
             instance_number=self._instance.number,
             instruments=self._instruments,

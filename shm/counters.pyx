@@ -239,5 +239,5 @@ def difference(newer, older):
     filled = np.flatnonzero(result[4:])
     middles = bucket_middles()
     result[2] = max(int(newer[2]), int(middles[filled[0]])) if len(filled) else 0
-    result[3] = min(int(newer[3]), int(middles[filled[-1]])) if len(filled) else 0
+    result[3] = min(int(newer[3]), int(middles[filled[len(filled) - 1]])) if len(filled) else 0
     return result
