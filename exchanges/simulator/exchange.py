@@ -65,6 +65,7 @@ class SimulatedExchange:
         self._depth = 0
 
     def add_account(self, account: Account) -> None:
+        account.inverse = {symbol for symbol, instrument in self.instruments.items() if instrument.inverse}
         self.accounts[account.name] = account
 
     # --- the market ------------------------------------------------------------------------------------------------

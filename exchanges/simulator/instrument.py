@@ -13,7 +13,7 @@ from exchanges.simulator.errors import OrderRefused, Refusal
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """One linear contract: profit, fees and margin are in `quote`.
+    """One contract. Linear: quantity in `base`, money in `quote`; `inverse`: quantity in `quote`, money in `base`.
 
     `price_precision` and `quantity_precision` are the decimals shown on the wire, which may be more than the tick
     needs. `market_max_quantity` bounds MARKET orders, `percent_price` the distance of a limit price from the mark.
@@ -36,6 +36,12 @@ class Instrument:
     max_open_orders: int = 200
     reference_price: Decimal = Decimal(1)
     """Where a generated market starts."""
+    inverse: bool = False
+
+    @property
+    def settle(self) -> str:
+        """The currency of profit, fees and margin."""
+        return self.base if self.inverse else self.quote
 
     def check_price(self, price: Decimal) -> None:
         """Bounds first, then decimals, then the tick: the order in which a price is wrong."""
