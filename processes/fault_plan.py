@@ -5,8 +5,10 @@ back of the report. Wire faults are armed through the simulator's admin endpoint
 deaths are SIGKILL to a process of the supervisor, which starts it again. In the report "with_order_in_flight" means for
 a wire fault that an order request was being handled when it struck, for a death that an own order was not over.
 
-Left out of the random plan: `http_418` (a ban of two minutes outlasts a run) and `rejected_signature` on anything but
-orders (a wrong key ends a process for good, by design).
+Kinds are dealt like cards, so that a run of a minute has each of them: at order requests, at the private stream, at the
+public ones. What strikes a stream waits for an order request more often than not, because that is where it hurts. Bans
+are short (a real one, two minutes, outlasts a run), and `rejected_signature` strikes orders only (a key that is wrong
+everywhere ends a process for good, by design).
 
 Called by `demo.py`; deaths and wire faults one by one are the business of tests/chaos.
 """
@@ -44,6 +46,8 @@ _ON_ORDERS: Final[tuple[tuple[str, int, int], ...]] = (
     ("http_503_throttled", 0, 0),
     ("halted_instrument", 0, 0),
     ("rejected_signature", 0, 0),
+    ("http_429", 0, 0),
+    ("http_418", 500, 2_000),
 )
 """(kind, least and greatest delay in ms) of faults that strike an order request."""
 _ON_USER_STREAM: Final[tuple[tuple[str, int, int], ...]] = (
@@ -53,6 +57,7 @@ _ON_USER_STREAM: Final[tuple[tuple[str, int, int], ...]] = (
     ("duplicate", 0, 0),
     ("reorder", 0, 0),
     ("malformed_frame", 0, 0),
+    ("listen_key_expired", 0, 0),
 )
 _ON_MARKET_STREAMS: Final[tuple[tuple[str, int, int], ...]] = (
     ("disconnect", 0, 0),
@@ -63,7 +68,14 @@ _ON_MARKET_STREAMS: Final[tuple[tuple[str, int, int], ...]] = (
     ("sequence_gap", 0, 0),
     ("malformed_frame", 0, 0),
 )
-METHODS: Final = ("POST", "DELETE", "PUT")
+_DECK: Final = (
+    *(("order", *one) for one in _ON_ORDERS),
+    *(("user", *one) for one in _ON_USER_STREAM),
+    *(("@", *one) for one in _ON_MARKET_STREAMS),
+)
+METHODS: Final = ("POST", "DELETE")
+WITH_ORDER_SHARE: Final = 0.7
+"""Of the faults at streams."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +99,11 @@ def plan(seed: int, seconds: float) -> list[WireFault | Death]:
     chance = random.Random(f"faults {seed}")
     end_s = seconds * (1 - QUIET_AT_END)
     planned: list[WireFault | Death] = []
-    at_s = FIRST_S
+    at_s, deck = FIRST_S, list[tuple[str, str, int, int]]()
     while at_s < end_s:
-        planned.append(WireFault(at_s, _wire_fault(chance)))
+        if not deck:
+            deck = chance.sample(_DECK, len(_DECK))
+        planned.append(WireFault(at_s, _wire_fault(chance, *deck.pop())))
         at_s += WIRE_EVERY_S * chance.uniform(0.5, 1.5)
     at_s, waiting = FIRST_DEATH_S, list[str]()
     while at_s < end_s:
@@ -100,24 +114,18 @@ def plan(seed: int, seconds: float) -> list[WireFault | Death]:
     return sorted(planned, key=lambda one: one.at_s)
 
 
-def _wire_fault(chance: random.Random) -> dict[str, Any]:
-    """Every second one strikes an order request, the others the private and the public streams."""
-    where = chance.choice(("order", "order", "user", "market"))
+def _wire_fault(chance: random.Random, where: str, kind: str, least_ms: int, greatest_ms: int) -> dict[str, Any]:
+    """`where` is "order" or what the names of the struck streams contain."""
+    fault: dict[str, Any] = {"kind": kind}
     if where == "order":
-        kind, least, greatest = chance.choice(_ON_ORDERS)
-        fault: dict[str, Any] = {"kind": kind, "path": ORDER_PATH, "method": chance.choice(METHODS[:2])}
-    elif where == "user":
-        if chance.random() < 0.1:
-            return {"kind": "listen_key_expired"}
-        kind, least, greatest = chance.choice(_ON_USER_STREAM)
-        fault = {"kind": kind, "stream": "user"}
-        if kind in ("disconnect", "silence"):
-            fault["with_order"] = True
+        fault |= {"path": ORDER_PATH, "method": chance.choice(METHODS)}
     else:
-        kind, least, greatest = chance.choice(_ON_MARKET_STREAMS)
-        fault = {"kind": kind, "stream": "@"}
-    if greatest:
-        fault["delay_ms"] = chance.randint(least, greatest)
+        if kind != "listen_key_expired":
+            fault["stream"] = where
+        if chance.random() < WITH_ORDER_SHARE:
+            fault["with_order"] = True
+    if greatest_ms:
+        fault["delay_ms"] = chance.randint(least_ms, greatest_ms)
     return fault
 
 

@@ -48,6 +48,7 @@ from exchanges.binance.simulator_venue import SymbolMarket, Venue
 from exchanges.binance.simulator_ws_api import HANDSHAKE_WEIGHT, WebSocketApi
 from exchanges.simulator.errors import PortBusy, SimulatorError
 from exchanges.simulator.exchange import SimulatedExchange
+from exchanges.simulator.faults import ACCOUNT_KINDS, CONNECTION_KINDS
 from exchanges.simulator.flow import (
     AggregateTrade,
     Delta,
@@ -156,7 +157,7 @@ class SimulatorServer:
         self.hub = StreamHub(self.venue.faults, options.strict_routes)
         self.hub.on_subscribed = self._on_subscribed
         self.dispatcher = Dispatcher(
-            self.venue, options.order_events, self.hub.strike_connections, self._hold, self._release, self._drained
+            self.venue, options.order_events, self._strike_with_order, self._hold, self._release, self._drained
         )
         self.players: list[FlowPlayer] = []
         for flow in flows:
@@ -559,16 +560,26 @@ class SimulatorServer:
         }
 
     def arm(self, description: dict[str, Any]) -> dict[str, Any]:
-        """Arm one fault; disconnects, silences and expiries strike at once unless they wait for an order."""
+        """Arm one fault; those of connections and accounts strike at once unless they wait for an order."""
         fault = self.venue.faults.arm(description)
-        if fault.kind == "listen_key_expired":
-            for entry in tuple(self.venue.listen_keys.values()):
-                self.expire_listen_key(entry.key)
-            fault.count = 1
-            self.venue.faults.count(fault)
-        elif fault.kind in ("disconnect", "silence") and not fault.with_order and not fault.skip:
+        if fault.with_order or fault.skip:
+            pass
+        elif fault.kind == "listen_key_expired":
+            fault.count = 1  # a key expires once
+            self._strike_listen_keys()
+        elif fault.kind in CONNECTION_KINDS:
             self.hub.strike_connections()
         return {"armed": len(self.venue.faults.armed), "faults": self.venue.faults.report()}
+
+    def _strike_with_order(self) -> None:
+        """An order request is being handled: what waited for one strikes."""
+        self.hub.strike_connections()
+        self._strike_listen_keys()
+
+    def _strike_listen_keys(self) -> None:
+        if self.venue.faults.strike(ACCOUNT_KINDS) is not None:
+            for entry in tuple(self.venue.listen_keys.values()):
+                self.expire_listen_key(entry.key)
 
     def cut_connections(self, action: Any, asking: web.Request | None = None) -> int:
         """End every connection but the one that asks, REST and sockets alike: "abort" as a lost line does, "close" as a

@@ -7,10 +7,11 @@ key, signature, timestamp, then the call's own parameters.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from exchanges.binance.simulator_auth import check_signature, check_timestamp, find_key
 from exchanges.binance.simulator_calls import Endpoint, Security
@@ -18,10 +19,14 @@ from exchanges.binance.simulator_errors import VenueError
 from exchanges.binance.simulator_limits import BAN_MS, banned, too_many_requests
 from exchanges.binance.simulator_parameters import Parameters
 from exchanges.binance.simulator_venue import Call, Venue
-from exchanges.simulator.faults import REQUEST_KINDS, Fault
+from exchanges.simulator.faults import FRAME_KINDS, REQUEST_KINDS, Fault
 
 OrderEvents = Literal["any", "reply_first", "event_first"]
 """What an order's client sees first, the answer or the user events; "any" leaves it to the sockets."""
+
+ANSWER_HELD_S: Final = 0.3
+"""How long an order's answer waits for a frame that a fault is to strike meanwhile: three depth intervals."""
+HELD_LOOK_S: Final = 0.005
 
 UNKNOWN_503 = "Unknown error, please check your request or try again later."
 TIMEOUT_1007 = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
@@ -51,8 +56,8 @@ class Asked:
 
 @dataclass
 class Dispatcher:
-    """`strike_connections` lets stream faults that wait for an order strike; `hold` and `release` gate an account's
-    user events around an answer."""
+    """`strike_connections` lets faults of connections and accounts that wait for an order strike; `hold` and `release`
+    gate an account's user events around an answer."""
 
     venue: Venue
     order_events: OrderEvents
@@ -99,17 +104,14 @@ class Dispatcher:
             self.hold(call.owner)
         try:
             answer = endpoint.handler(self.venue, call)
-        except VenueError:
+            if endpoint.changes_orders and self.venue.faults.active:
+                await self._let_frames_be_struck()
+            if fault is not None:
+                await self._after(fault)
+        except BaseException:
             if reply_first:
                 self.release(call.owner)
             raise
-        if fault is not None:
-            try:
-                await self._after(fault)
-            except (VenueError, DropReply):
-                if reply_first:
-                    self.release(call.owner)
-                raise
         if endpoint.changes_orders and self.order_events == "event_first":
             await self.drained(call.owner)
         return answer, call.owner if reply_first else None
@@ -127,6 +129,12 @@ class Dispatcher:
         return self.venue.faults.strike(
             kinds, path=endpoint.path, method=endpoint.method, symbol=asked.parameters.get("symbol", "")
         )
+
+    async def _let_frames_be_struck(self) -> None:
+        """Keep the order in flight while faults of frames wait for it: market frames come in their own time."""
+        faults, due_s = self.venue.faults, time.monotonic() + ANSWER_HELD_S
+        while faults.awaits_order(FRAME_KINDS) and time.monotonic() < due_s:
+            await asyncio.sleep(HELD_LOOK_S)
 
     def _refuse(self, fault: Fault, asked: Asked, now: int) -> None:
         """Faults that come instead of the execution."""

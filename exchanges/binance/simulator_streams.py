@@ -23,12 +23,14 @@ import orjson
 from aiohttp import ClientConnectionResetError, WSMsgType, web
 
 from exchanges.binance.simulator_keepalive import KeepAlive, Pulse
-from exchanges.simulator.faults import Fault, FaultRegistry
+from exchanges.simulator.faults import CONNECTION_KINDS, STREAM_KINDS, Fault, FaultRegistry
 
 MAX_STREAMS: Final = 1024
 MAX_MESSAGES_PER_SECOND: Final = 10
 MAX_QUEUED_FRAMES: Final = 50_000
 """A client this far behind is cut off, as the venue does with slow readers."""
+REORDER_LIMIT_S: Final = 1.0
+"""A frame that is to change places with the next of its stream goes out alone where none comes for so long."""
 
 PUBLIC, MARKET, PRIVATE = "public", "market", "private"
 USER_STREAM: Final = "user"
@@ -48,6 +50,7 @@ _KINDS: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (re.compile(r"(miniTicker|ticker|forceOrder|compositeIndex|assetIndex)\Z"), "", MARKET),
 )
 _ALL_MARKETS = re.compile(r"!(?:bookTicker|[A-Za-z]+(?:@arr(?:@1s)?)?)\Z")
+_STREAM_KINDS_WITHOUT_GAP = tuple(kind for kind in STREAM_KINDS if kind != "sequence_gap")
 _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 
 
@@ -110,7 +113,7 @@ class StreamHub:
                 if faulty:
                     self._send_faulty(connection, key, whole)
                 else:
-                    connection.push(whole)
+                    connection.push(whole, key)
 
     def publish_user(self, listen_key: str, kind: str, frame: bytes) -> None:
         """Send one user event to the sockets of a listen key that want its kind."""
@@ -123,7 +126,7 @@ class StreamHub:
             if self.faults.active:
                 self._send_faulty(connection, USER_STREAM, whole)
             else:
-                connection.push(whole)
+                connection.push(whole, USER_STREAM)
 
     def backlog(self) -> int:
         """Frames the slowest connection has not been sent yet."""
@@ -139,11 +142,12 @@ class StreamHub:
     # --- faults ----------------------------------------------------------------------------------------------------
     def _send_faulty(self, connection: StreamConnection, stream: str, frame: bytes) -> None:
         route = connection.route or ""
-        fault = self.faults.strike(
-            ("disconnect", "silence", "delay", "duplicate", "reorder", "malformed_frame"), stream=stream, route=route
-        )
-        if fault is None and "@depth" in stream:
-            fault = self.faults.strike(("sequence_gap",), stream=stream, route=route)
+        if connection.holds(stream):  # it changes places with this one, which is fault enough
+            connection.push(frame, stream)
+            return
+        # Only a chain of deltas can have a gap; of other streams a lost frame is never known.
+        kinds = STREAM_KINDS if "@depth" in stream else _STREAM_KINDS_WITHOUT_GAP
+        fault = self.faults.strike(kinds, stream=stream, route=route)
         if fault is None:
             connection.push(frame)
         elif fault.kind == "disconnect":
@@ -157,7 +161,7 @@ class StreamHub:
             connection.push(frame)
             connection.push(frame)
         elif fault.kind == "reorder":
-            connection.hold(frame)
+            connection.hold(frame, stream)
         elif fault.kind == "malformed_frame":
             connection.push(frame[: len(frame) // 2])
 
@@ -168,9 +172,7 @@ class StreamHub:
             if connection.event_filters:
                 names = [USER_STREAM]
             for name in names:
-                fault: Fault | None = self.faults.strike(
-                    ("disconnect", "silence"), stream=name, route=connection.route or ""
-                )
+                fault: Fault | None = self.faults.strike(CONNECTION_KINDS, stream=name, route=connection.route or "")
                 if fault is None:
                     continue
                 if fault.kind == "disconnect":
@@ -192,27 +194,37 @@ class StreamConnection:
         self.event_filters: dict[str, frozenset[str]] = {}
         self.queue: deque[bytes | float] = deque()
         self._wake = asyncio.Event()
-        self._held: bytes | None = None
+        self._held: dict[str, tuple[bytes, asyncio.TimerHandle]] = {}
         self._silent_until = 0.0
         self._received: deque[float] = deque(maxlen=MAX_MESSAGES_PER_SECOND + 1)
         self._request: web.Request | None = None
         self._closing: set[asyncio.Task[bool]] = set()
 
     # --- sending ---------------------------------------------------------------------------------------------------
-    def push(self, item: bytes | float) -> None:
+    def push(self, item: bytes | float, stream: str = "") -> None:
+        """`stream` brings the frame of it that is held back along, behind this one."""
         if self._silent_until and time.monotonic() < self._silent_until:
             return
         self.queue.append(item)
-        if self._held is not None:
-            self.queue.append(self._held)
-            self._held = None
+        if stream in self._held:
+            frame, timer = self._held.pop(stream)
+            timer.cancel()
+            self.queue.append(frame)
         self._wake.set()
         if len(self.queue) > MAX_QUEUED_FRAMES:
             self.abort()
 
-    def hold(self, frame: bytes) -> None:
-        """Send this one after the next."""
-        self._held = frame
+    def hold(self, frame: bytes, stream: str) -> None:
+        """Send this one after the next of its stream."""
+        timer = asyncio.get_running_loop().call_later(REORDER_LIMIT_S, self._let_go, stream)
+        self._held[stream] = (frame, timer)
+
+    def holds(self, stream: str) -> bool:
+        return stream in self._held
+
+    def _let_go(self, stream: str) -> None:
+        frame, _ = self._held.pop(stream)
+        self.push(frame)
 
     def silence(self, milliseconds: int) -> None:
         """Drop all frames for a time, for good when 0; the socket stays open and answers pings."""
@@ -292,6 +304,9 @@ class StreamConnection:
 
     def close(self) -> None:
         """Leave all lists."""
+        for _, timer in self._held.values():
+            timer.cancel()
+        self._held.clear()
         for name in list(self.streams):
             self.unsubscribe(name)
         for key in self.event_filters:

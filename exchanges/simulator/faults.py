@@ -14,8 +14,11 @@ from typing import Any, Final
 
 from exchanges.simulator.errors import SimulatorError
 
-STREAM_KINDS: Final = ("disconnect", "silence", "delay", "duplicate", "reorder", "sequence_gap", "malformed_frame")
-"""Strike a frame or a connection of the streams."""
+CONNECTION_KINDS: Final = ("disconnect", "silence")
+"""Strike a connection of the streams, with or without a frame to send."""
+FRAME_KINDS: Final = ("delay", "duplicate", "reorder", "sequence_gap", "malformed_frame")
+"""Strike a frame of the streams."""
+STREAM_KINDS: Final = CONNECTION_KINDS + FRAME_KINDS
 REQUEST_KINDS: Final = (
     "http_429",
     "http_418",
@@ -34,14 +37,15 @@ REQUEST_KINDS: Final = (
 """Strike a request before or instead of its answer."""
 ACCOUNT_KINDS: Final = ("listen_key_expired",)
 """Strike at once, outside of any frame or request."""
+KINDS: Final = STREAM_KINDS + REQUEST_KINDS + ACCOUNT_KINDS
 
 
 @dataclass(slots=True)
 class Fault:
     """One armed fault. Empty filter fields match everything.
 
-    `stream`, `path` match when contained; `route`, `method`, `symbol` when equal. `with_order` lets a stream fault wait
-    for the next order request and strike before that request is answered. `skip` matches pass first."""
+    `stream`, `path` match when contained; `route`, `method`, `symbol` when equal. `with_order` lets a stream or account
+    fault wait for the next order request and strike before that request is answered. `skip` matches pass first."""
 
     kind: str
     count: int = 1
@@ -67,10 +71,9 @@ class FaultRegistry:
 
     def arm(self, description: Mapping[str, Any]) -> Fault:
         """Arm from the admin endpoint's JSON; SimulatorError names what is wrong."""
-        known = STREAM_KINDS + REQUEST_KINDS + ACCOUNT_KINDS
         kind = description.get("kind")
-        if kind not in known:
-            raise SimulatorError(f"fault kind: expected one of {', '.join(known)}, found {kind!r}")
+        if kind not in KINDS:
+            raise SimulatorError(f"fault kind: expected one of {', '.join(KINDS)}, found {kind!r}")
         texts = ("stream", "route", "path", "method", "symbol")
         numbers = {"count": 1, "delay_ms": 0, "skip": 0}
         for name, value in description.items():
@@ -110,6 +113,10 @@ class FaultRegistry:
             self.count(fault)
             return fault
         return None
+
+    def awaits_order(self, kinds: tuple[str, ...], /) -> bool:
+        """A fault of these kinds waits for an order request, and has not struck."""
+        return any(fault.with_order and fault.kind in kinds for fault in self.armed)
 
     def count(self, fault: Fault) -> None:
         """One strike of `fault`: used up when its count is."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchanges.simulator.faults import FaultRegistry
+from exchanges.simulator.faults import KINDS, FaultRegistry
 from processes.fault_plan import QUIET_AT_END, ROLES, Death, FaultRunner, WireFault, plan
 
 
@@ -29,6 +29,15 @@ def test_every_wire_fault_is_one_that_the_simulator_takes(seed):
     for one in plan(seed, 60.0):
         if isinstance(one, WireFault):
             registry.arm(one.fault)
+
+
+def test_every_fault_of_the_simulator_is_planned_in_every_minute_and_mostly_with_an_order():
+    for seed in range(10):
+        kinds = [one.fault["kind"] for one in plan(seed, 60.0) if isinstance(one, WireFault)]
+        assert set(kinds) == set(KINDS)
+    faults = [one.fault for seed in range(10) for one in plan(seed, 60.0) if isinstance(one, WireFault)]
+    with_order = Counter(fault["kind"] for fault in faults if "path" in fault or fault.get("with_order"))
+    assert min(with_order[kind] for kind in KINDS) >= 5
 
 
 @pytest.mark.parametrize("seed", range(10))

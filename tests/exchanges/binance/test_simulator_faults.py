@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from exchanges.simulator.faults import FRAME_KINDS, KINDS, REQUEST_KINDS
 from tests.exchanges.binance.simulator_client import (
     Client,
     delta,
@@ -186,6 +187,67 @@ async def test_a_user_stream_can_be_cut_while_an_order_is_in_flight() -> None:
         assert (await stream.receive(5)).type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
         assert await struck(client) == {"disconnect": {"injected": 1, "with_order_in_flight": 1}}
         assert len(server.exchange.orders) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_kind_is_armed_over_the_admin_endpoint_and_strikes_with_an_order_in_flight(kind: str) -> None:
+    """All of design 7.1 for this venue: of connections, frames, requests and keys."""
+    async with venue() as (server, client):
+        await client.user_stream()
+        public = await client.connect(DEPTH)
+        await settled(public)
+        where = {"path": "/fapi/v1/order"} if kind in REQUEST_KINDS else {"with_order": True}
+        if kind in FRAME_KINDS:
+            where["stream"] = "@depth"
+        await arm(client, kind, **where)
+        asking = asyncio.ensure_future(client.order("BUY", "0.010", "61799.00"))
+        if kind in FRAME_KINDS:  # the answer waits for the frame
+            await until(lambda: len(server.exchange.orders) == 1)
+            for event in deltas(2):
+                server.deliver(event)
+        await asyncio.wait({asking}, timeout=5)
+        failure = asking.exception()
+        assert isinstance(failure, aiohttp.ClientError) if kind == "drop_reply" else failure is None
+        assert await struck(client) == {kind: {"injected": 1, "with_order_in_flight": 1}}
+
+
+async def test_an_order_is_answered_though_no_frame_comes_that_a_fault_waits_for() -> None:
+    async with venue() as (_, client):
+        await arm(client, "delay", stream="@depth", with_order=True)
+        assert (await client.order("BUY", "0.010", "61799.00"))[0] == 200
+        assert await struck(client) == {}
+
+
+async def test_reordered_frames_change_places_within_their_stream_and_none_is_lost() -> None:
+    async with venue() as (server, client):
+        stream = await client.connect("/public/stream?streams=btcusdt@depth/btcusdt@bookTicker")
+        await settled(stream)
+        await arm(client, "reorder", stream="@depth", count=2)
+        for number, event in enumerate(deltas(4)):
+            server.deliver(event)
+            server.deliver(top("61799.00", "1", "61801.00", "1", 2000 + number))
+        got = [event["data"]["u"] for event in await receive_many(stream, 8)]
+        assert [update_id for update_id in got if update_id < 2000] == [1020, 1010, 1040, 1030]
+        assert [update_id for update_id in got if update_id >= 2000] == [2000, 2001, 2002, 2003]
+
+
+async def test_a_frame_whose_stream_says_nothing_more_goes_out_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exchanges.binance.simulator_streams.REORDER_LIMIT_S", 0.02)
+    async with venue() as (server, client):
+        stream = await client.connect(DEPTH)
+        await settled(stream)
+        await arm(client, "reorder")
+        server.deliver(deltas(1)[0])
+        assert (await receive(stream))["u"] == 1010
+
+
+async def test_a_key_that_is_to_expire_with_an_order_does_not_expire_before_it() -> None:
+    async with venue() as (server, client):
+        await client.user_stream()
+        await arm(client, "listen_key_expired", with_order=True)
+        assert len(server.venue.listen_keys) == 1
+        await client.order("BUY", "0.010", "61799.00")
+        assert not server.venue.listen_keys
 
 
 async def test_silence_keeps_the_socket_open_and_says_nothing() -> None:

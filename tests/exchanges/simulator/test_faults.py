@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exchanges.simulator.errors import SimulatorError
-from exchanges.simulator.faults import FaultRegistry
+from exchanges.simulator.faults import FRAME_KINDS, FaultRegistry
 
 
 def test_a_fault_strikes_as_often_as_armed_and_is_then_gone() -> None:
@@ -34,6 +34,17 @@ def test_a_fault_that_waits_for_an_order_strikes_only_while_one_is_in_flight() -
     faults.orders_in_flight = 1
     assert faults.strike(("disconnect",))
     assert faults.report() == {"disconnect": {"injected": 1, "with_order_in_flight": 1}}
+
+
+def test_what_waits_for_an_order_is_told_until_it_struck() -> None:
+    faults = FaultRegistry()
+    faults.arm({"kind": "delay"})
+    faults.arm({"kind": "reorder", "with_order": True})
+    assert faults.awaits_order(FRAME_KINDS)
+    assert not faults.awaits_order(("delay",))
+    faults.orders_in_flight = 1
+    assert faults.strike(("reorder",))
+    assert not faults.awaits_order(FRAME_KINDS)
 
 
 @pytest.mark.parametrize(
