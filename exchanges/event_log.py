@@ -14,13 +14,16 @@ from collections.abc import Callable
 from typing import Protocol
 
 from shm.layout import Reason, RecoveryPhase
-from shm.records import OrderEvent, OrderRequest, Recovery
+from shm.records import AuditDifference, OrderEvent, OrderRequest, Recovery
+
+Told = OrderEvent | Recovery | AuditDifference
+"""What an engine tells the trader."""
 
 
 class Journal(Protocol):
     """shm.journal.JournalWriter."""
 
-    def append(self, record: OrderRequest | OrderEvent | Recovery) -> int: ...
+    def append(self, record: OrderRequest | Told) -> int: ...
     def flush(self) -> None: ...
 
 
@@ -35,7 +38,7 @@ class EventLog:
     def __init__(
         self,
         journal: Journal,
-        publish: Callable[[OrderEvent | Recovery], bool],
+        publish: Callable[[Told], bool],
         resync: ResyncWord,
         clock: Callable[[], int],
         log: logging.Logger,
@@ -56,13 +59,13 @@ class EventLog:
         """Note a request that is about to be sent."""
         self._journal.append(request)
 
-    def emit(self, event: OrderEvent | Recovery) -> bool:
+    def emit(self, event: Told) -> bool:
         """Journal and publish. False: the ring is full and the resync word is set."""
         event.publish_time_ns = self._clock()
         self._journal.append(event)
         return self.republish(event)
 
-    def republish(self, event: OrderEvent | Recovery) -> bool:
+    def republish(self, event: Told) -> bool:
         """Publish an event that the journal already holds."""
         if self._publish(event):
             self.published += 1

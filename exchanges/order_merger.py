@@ -104,10 +104,10 @@ class OrderMerger:
         self._event = OrderEvent()
         self.settler: Settler | None = None
         self.recent_fills: deque[OrderEvent] = deque(maxlen=RECENT_FILLS)
+        """Fills as they were told, for a trader that may have dropped them while it asked for recovery."""
         self.lost_refusals: deque[OrderEvent] = deque(maxlen=LOST_REFUSALS)
         """Refusals on this host that found the event ring full. They concern orders that nobody else knows, so only the
         bracket that follows can tell them."""
-        """Fills as they were told, for a trader that may have dropped them while it asked for recovery."""
 
     # --- requests in flight -----------------------------------------------------------------------------------------
     def register(self, request: OrderRequest, poll_time_ns: int) -> InFlight:

@@ -15,7 +15,7 @@ for a trader that asked, and so drains it, it waits for room. One that nobody as
 trader there, what does not fit is an overflow, and the next trader's own bracket makes up for it.
 
 Who calls it: order_engine.py for RECOVER (nonce of the trader), processes/trading_engine.py at the start and after each
-reconnect of the private stream (nonce 0), which also calls `sweep`.
+reconnect of the private stream (nonce 0). `download_trades`, `merge_trades` and `seed` serve audit.py as well.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ class RecoveryBracket:
         result.open_orders = await self._source.open_orders(symbols)
         listed = {fact.client_order_id for fact in result.open_orders}
         for instrument in self._instruments:
-            await self._download_trades(instrument, result)
+            await self.download_trades(instrument, result)
         for order in thought_open:
             if order.client_order_id in listed or order.closed:
                 continue
@@ -206,7 +206,8 @@ class RecoveryBracket:
         result.positions = await self._source.positions()
         return result
 
-    async def _download_trades(self, instrument: OrderInstrument, result: Download) -> None:
+    async def download_trades(self, instrument: OrderInstrument, result: Download) -> None:
+        """Own trades since the watermark, and the orders behind those that name unknown ones."""
         watermark = self._ledger.watermark(instrument.id)
         trades = await self._source.own_trades(instrument.symbol, None if watermark is None else watermark + 1)
         result.trades[instrument.id] = trades
@@ -237,7 +238,7 @@ class RecoveryBracket:
                 told[order.client_order_id] = order
         fills = 0
         for instrument_id, trades in download.trades.items():
-            fills += await self._merge_trades(instrument_id, trades, nonce)
+            fills += await self.merge_trades(instrument_id, trades, nonce)
         for order in told.values():
             await self._room(nonce)
             if order.client_order_id not in adopted or order.closed:
@@ -266,8 +267,9 @@ class RecoveryBracket:
             else:
                 self._gate.seed(instrument.id, row.position if row is not None else 0, asked_time_ns)
 
-    async def _merge_trades(self, instrument_id: int, trades: list[OrderEvent], nonce: int) -> int:
-        """Merge a complete read of own trades since the watermark and move it; how many were news."""
+    async def merge_trades(self, instrument_id: int, trades: list[OrderEvent], nonce: int) -> int:
+        """Merge a complete read of own trades since the watermark and move it; how many were news. Waits for nothing
+        where `nonce` is 0."""
         first_read = self._ledger.watermark(instrument_id) is None
         fresh = 0
         settled_ns = self._venue_time_ns() - REPLICA_LAG_NS
@@ -309,28 +311,6 @@ class RecoveryBracket:
                 await self._room(1)
                 self._merger.tell_status(order, Reason.NONE)
         return repeated
-
-    # --- audit ------------------------------------------------------------------------------------------------------
-    async def sweep(self) -> None:
-        """Outside a bracket, about once a minute: own trades since the watermark, open orders against the store.
-
-        Fills that the stream lost are merged here, differences are followed up by settlement. Raises VenueUnavailable
-        or VenueRefused.
-        """
-        download = Download()
-        thought_open = [order for order in self._store.open_orders() if order.accepted]
-        for instrument in self._instruments:
-            listed = await self._source.open_orders([instrument.symbol])
-            await self._download_trades(instrument, download)
-            for fact in (*listed, *download.strangers):
-                self._merger.on_fact(fact)
-            download.strangers.clear()
-            await self._merge_trades(instrument.id, download.trades[instrument.id], 0)
-            ids = {fact.client_order_id for fact in listed}
-            for order in thought_open:
-                if order.instrument_id == instrument.id and order.client_order_id not in ids and not order.closed:
-                    self._log.warning("audit: order %d is not open at the venue any more", order.client_order_id)
-                    self._merger.doubt(order)
 
     def _symbol(self, order: Order) -> str:
         instrument = self._instruments.by_id(order.instrument_id)

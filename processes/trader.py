@@ -46,7 +46,7 @@ CLOSE_IDLE_S: Final = 0.0005
 COUNTERS: Final = (
     "quotes", "trades", "books", "tickers", "events", "requests", "fills", "refusals", "lapped", "illegal_transitions",
     "duplicate_fills", "overfills", "late_events", "queries", "reconcile_corrections", "strategy_errors", "stale",
-    "recoveries", "open_orders_left",
+    "recoveries", "open_orders_left", "audit_differences",
 )  # fmt: skip
 
 
@@ -198,6 +198,7 @@ class Trader:
             "strategy_errors": container.strategy_errors,
             "stale": container.stale_episodes,
             "recoveries": sum(link.session.brackets for link in container.links),
+            "audit_differences": container.audit_differences,
         }
         published = self._published
         for name, value in values.items():

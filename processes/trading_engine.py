@@ -17,6 +17,7 @@ from collections.abc import Coroutine
 from typing import Any, Final, cast
 
 from exchanges.adapter import VenueRefused, VenueUnavailable
+from exchanges.audit import Audit
 from exchanges.book_reference import BookReference
 from exchanges.dead_man_switch import TraderWatch, VenueSwitch
 from exchanges.epoch_fence import EpochFence, UnreadableEpoch
@@ -95,6 +96,9 @@ class TradingEngine(VenueProcess):
         self._cancel_all_generation = self._words.load(Word.CANCEL_ALL)
         self._pull_again_ns = 0
         self._verify_kill_ns = 0
+        self._audit_asked = asyncio.Event()
+        self._audit_time_ns = 0
+        self._audited: list[str] = []
 
     # --- life -------------------------------------------------------------------------------------------------------
     async def main(self) -> None:
@@ -205,6 +209,20 @@ class TradingEngine(VenueProcess):
             ring_free=lambda: self._writer.free,
         )
         self._engine.recoverer = self._bracket
+        self._audit = Audit(
+            bracket=self._bracket,
+            merger=self._engine.merger,
+            store=self._store,
+            ledger=self._ledger,
+            gate=self._gate,
+            events=self._events,
+            source=gateway.source,
+            instruments=self._instruments,
+            venue_time_ns=gateway.clock.now_ns,
+            clock=monotonic_ns,
+            counters=self._counters,
+            log=self._log,
+        )
         self._watch = TraderWatch(
             self._status,
             self._instance.process_row("trader"),
@@ -454,11 +472,16 @@ class TradingEngine(VenueProcess):
                 pause = min(2 * pause, self._switch.refresh_s)
 
     async def _audits(self) -> None:
+        """Once a minute, or when an operator asks."""
         while True:
-            await asyncio.sleep(AUDIT_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._audit_asked.wait(), AUDIT_S)
+            self._audit_asked.clear()
             if self._engine.ready:
                 with self._complaining("audit"):
-                    await self._bracket.sweep()
+                    found = await self._audit.run()
+                    self._audited = [self._audit.describe(subject, sides) for subject, sides in found.items()]
+                    self._audit_time_ns = monotonic_ns()
 
     async def _clocks(self) -> None:
         while True:
@@ -481,12 +504,19 @@ class TradingEngine(VenueProcess):
     # --- control ----------------------------------------------------------------------------------------------------
     def _add_controls(self) -> None:
         self._service.on_control("cancel-all", self._control_cancel_all)
+        self._service.on_control("audit", self._control_audit)
         self._service.on_control("risk-status", self._control_risk_status)
         self._service.on_control("risk-reset", self._control_risk_reset)
 
     def _control_cancel_all(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         self._gateway.cancel_all(None)
         return {"canceling": sum(not order.external for order in self._store.open_orders())}
+
+    def _control_audit(self, _arguments: dict[str, Any]) -> dict[str, Any]:
+        """Begin an audit now; the answer is the last one's: ask again for this one's."""
+        self._audit_asked.set()
+        age_s = round((monotonic_ns() - self._audit_time_ns) / 1e9, 1) if self._audit_time_ns else None
+        return {"begun": True, "last_audit_age_s": age_s, "last_differences": self._audited}
 
     def _control_risk_status(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         return {"state": self._gate.state.name, "text": self._gate.trip_text}

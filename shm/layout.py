@@ -61,6 +61,7 @@ class RecordKind(IntEnum):
     ORDER_EVENT = 7
     RECOVERY = 8
     LOG = 9
+    AUDIT_DIFFERENCE = 10
     # rows of tables
     INSTRUMENT_ROW = 32
     BOOK_ROW = 33
@@ -238,6 +239,15 @@ class RecoveryPhase(IntEnum):
     NONE = 0
     BEGIN = 1
     END = 2
+
+
+class AuditSubject(IntEnum):
+    """What two sides of an audit differ about."""
+
+    NONE = 0
+    ORDER = 1
+    TRADE = 2
+    POSITION = 3
 
 
 class MarketStatusCode(IntEnum):
@@ -481,6 +491,17 @@ RECOVERY: Final = _record([
 ])  # fmt: skip
 """Brackets a download of venue state in the event ring: what stands before BEGIN is void, Ready comes after END."""
 
+AUDIT_DIFFERENCE: Final = _record([
+    *_HEAD,
+    ("client_order_id", "<u8"),                             # of the order, or of the trade's order; 0: a position
+    ("subject", "u1"), ("pad0", "u1"), ("pad1", "<u2"), ("pad2", "<u4"),
+    ("ours", "<i8"), ("theirs", "<i8"),                     # quantity scale: open quantity, traded quantity, position
+    ("receive_time_ns", "<i8"), ("publish_time_ns", "<i8"),
+    ("trade_id", f"S{ID_TEXT_SIZE}"),
+])  # fmt: skip
+"""Our side and the venue's, where an audit found them different. Engine -> event ring and journal; a report, nothing
+is to be done about it: what heals it follows as order events."""
+
 LOG: Final = _record([
     *_HEAD,
     ("wall_time_ns", "<i8"), ("publish_time_ns", "<i8"),
@@ -565,6 +586,7 @@ RECORD_DTYPES: Final[dict[RecordKind, np.dtype[np.void]]] = {
     RecordKind.ORDER_EVENT: ORDER_EVENT,
     RecordKind.RECOVERY: RECOVERY,
     RecordKind.LOG: LOG,
+    RecordKind.AUDIT_DIFFERENCE: AUDIT_DIFFERENCE,
     RecordKind.INSTRUMENT_ROW: INSTRUMENT_ROW,
     RecordKind.BOOK_ROW: BOOK_ROW,
     RecordKind.TICKER_ROW: TICKER_ROW,
@@ -585,8 +607,8 @@ MARKET_RING_KINDS: Final = (
     RecordKind.QUOTE, RecordKind.TRADE, RecordKind.BOOK_TOP, RecordKind.TICKER, RecordKind.MARKET_STATUS,
 )  # fmt: skip
 REQUEST_RING_KINDS: Final = (RecordKind.ORDER_REQUEST,)
-EVENT_RING_KINDS: Final = (RecordKind.ORDER_EVENT, RecordKind.RECOVERY)
-JOURNAL_KINDS: Final = (RecordKind.ORDER_REQUEST, RecordKind.ORDER_EVENT, RecordKind.RECOVERY)
+EVENT_RING_KINDS: Final = (RecordKind.ORDER_EVENT, RecordKind.RECOVERY, RecordKind.AUDIT_DIFFERENCE)
+JOURNAL_KINDS: Final = (RecordKind.ORDER_REQUEST, *EVENT_RING_KINDS)
 LOG_RING_KINDS: Final = (RecordKind.LOG,)
 
 # A journal file is a segment in a file: the header, then slots whose last word is the CRC-32 of the record. A killed
@@ -672,8 +694,8 @@ def _layout_hash() -> int:
         digest.update(f"{int(kind)}:{dtype.descr}".encode())
     for codes in (
         RecordKind, Venue, Side, OrderType, TimeInForce, ExecFlag, RequestType, EventType, OrderState, Reason, FillPart,
-        Liquidity, RecoveryPhase, MarketStatusCode, InstrumentStatus, ContractKind, ProcessState, ConnectionState,
-        SegmentKind, Word,
+        Liquidity, RecoveryPhase, AuditSubject, MarketStatusCode, InstrumentStatus, ContractKind, ProcessState,
+        ConnectionState, SegmentKind, Word,
     ):  # fmt: skip
         digest.update(repr([(member.name, int(member)) for member in codes]).encode())
     return int.from_bytes(digest.digest()[:8], "little")

@@ -24,6 +24,7 @@ from shm.clock import monotonic_ns
 from shm.layout import (
     MONEY_SCALE,
     TERMINAL_STATES,
+    AuditSubject,
     EventType,
     OrderState,
     Reason,
@@ -48,7 +49,7 @@ from strategy.timers import Timers
 from strategy.venue_session import REFUSED_PAUSE_NS
 
 if TYPE_CHECKING:
-    from shm.records import OrderEvent, Recovery
+    from shm.records import AuditDifference, OrderEvent, Recovery
     from shm.table import Words
     from strategy.order import Fill, Order
     from strategy.venue_link import VenueLink
@@ -58,6 +59,7 @@ _QUOTE, _TRADE, _BOOK_TOP, _TICKER = (
     int(RecordKind.QUOTE), int(RecordKind.TRADE), int(RecordKind.BOOK_TOP), int(RecordKind.TICKER),
 )  # fmt: skip
 _RECOVERY: Final = int(RecordKind.RECOVERY)
+_AUDIT_DIFFERENCE: Final = int(RecordKind.AUDIT_DIFFERENCE)
 _STALE_EPOCH: Final = int(Reason.STALE_EPOCH)
 _RUNNING: Final = RunnerState.RUNNING
 
@@ -131,6 +133,7 @@ class StrategyContainer:
         self.events = self.fills = self.requests = self.refusals = 0
         self.lapped = 0
         self.strategy_errors = 0
+        self.audit_differences = 0
         self.stale_episodes = 0
         self.queries = 0
         self.epoch = 0
@@ -390,6 +393,8 @@ class StrategyContainer:
                 self._measures.event_to_poll.record(now_ns - record.publish_time_ns)
             if record.kind == _RECOVERY:
                 self._on_recovery(link, record, now_ns)
+            elif record.kind == _AUDIT_DIFFERENCE:
+                self._on_audit_difference(link, record)
             elif link.session.drops_events:
                 link.session.dropped += 1
             else:
@@ -414,6 +419,16 @@ class StrategyContainer:
         cause.sequence, cause.receive_time_ns = event.cause_sequence, event.cause_receive_time_ns
         cause.poll_time_ns, cause.is_market = now_ns, False
         self.oms.apply(event, self._instrument(link, event.instrument_id), now_ns)
+
+    def _on_audit_difference(self, link: VenueLink, difference: AuditDifference) -> None:
+        """The engine found the venue and itself apart. What heals it comes as order events; here it is counted."""
+        self.audit_differences += 1
+        instrument = self._instrument(link, difference.instrument_id)
+        name = instrument.name if instrument is not None else f"instrument {difference.instrument_id}"
+        self.log.warning(
+            "audit of %s: %s: %d here, %d at the venue (in its lots' scale)",
+            name, AuditSubject(difference.subject).name.lower(), difference.ours, difference.theirs,
+        )  # fmt: skip
 
     def on_order(self, order: Order) -> None:
         """MiniOMS: an order changed."""

@@ -22,7 +22,8 @@ from tests.chaos.red import Red
 
 QUANTITY: Final = 0.010
 PASSIVE: Final = 20.0
-TAKEN_LEVELS: Final = 5
+TAKEN_LEVELS: Final = 15
+"""So far into the book that it crosses even when the price has moved on since the last depth update."""
 MORE_THAN_LEVELS: Final = 500.0
 NOTICE_S: Final = 0.3
 """For everybody to see that their connections are gone, so that the set does not look whole before."""

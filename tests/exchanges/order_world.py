@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from exchanges.adapter import VenueUnavailable
+from exchanges.audit import Audit
 from exchanges.epoch_fence import EpochFence
 from exchanges.event_log import EventLog
 from exchanges.fill_ledger import FillLedger
@@ -414,6 +415,25 @@ class World:
         )
         self.engine.recoverer = bracket
         return bracket
+
+    def with_audit(self) -> Audit:
+        """Over a settlement and a bracket of its own."""
+        self.with_settlement()
+        return Audit(
+            bracket=self.with_recovery(),
+            merger=self.merger,
+            store=self.store,
+            ledger=self.ledger,
+            gate=self.gate,
+            events=self.events,
+            source=self.venue,
+            instruments=self.instruments,
+            venue_time_ns=self.venue_time_ns,
+            clock=self.clock,
+            counters=self.counters,
+            log=self.log,
+            sleep=self.sleep,
+        )
 
     # --- requests -----------------------------------------------------------------------------------------------------
     def order_id(self) -> int:

@@ -278,21 +278,3 @@ async def test_the_gate_is_seeded_with_the_venues_position_and_later_fills(world
     assert world.gate.net_position(BTC.id) == 50
     await recover(world)
     assert world.gate.net_position(BTC.id) == 50, "the snapshot holds that fill already"
-
-
-async def test_the_sweep_finds_what_a_healthy_stream_lost(world: World) -> None:
-    bracket = world.with_recovery()
-    bracket.request(0, EPOCH, world.now)
-    await world.settle_down()
-    request, order = world.accepted(quantity=10)
-    lost, lost_order = world.accepted(quantity=10)
-    world.venue.trade(order, 10, 900)
-    lost_order.state = S.CANCELED
-    await bracket.sweep()
-    await world.settle_down()
-    first, second = world.store.get(request.client_order_id), world.store.get(lost.client_order_id)
-    assert first is not None
-    assert second is not None
-    assert (first.state, second.state) == (S.FILLED, S.CANCELED)
-    assert world.kinds(request.client_order_id)[-1] == E.FILL
-    assert world.kinds(lost.client_order_id)[-1] == E.CANCELED
