@@ -60,6 +60,9 @@ sanitize: setup
 $(STAMPS)/peers: $(STAMPS)/installed
 	@echo "installing the peers that are measured beside us"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check iceoryx2 matplotlib || echo "some peers did not install"
+	@# grvt-pysdk pins a websockets that must not stand beside the newer one of others.
+	@$(PYTHON) -m venv build/grvt-peers && build/grvt-peers/bin/python -m pip install -qq --disable-pip-version-check \
+		grvt-pysdk==0.2.1 eth-account "ccxt>=4.5.90" || echo "the peers of bench/signing.py did not install"
 	@touch $@
 
 bench: setup $(STAMPS)/peers

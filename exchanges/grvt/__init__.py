@@ -1,0 +1,1 @@
+"""GRVT perpetuals. One module per idea, the same names as in the other venues' packages."""
