@@ -1,9 +1,9 @@
 """REST over warm connections, with failures that say whether the request can have reached the venue.
 
-The rule: every failure is one of two kinds. `NotSent`: no byte of the request left this host, so nothing happened and
-it may be tried again. `OutcomeUnknown`: bytes may have left, so for anything that changes state only the venue's own
-word tells what happened. An HTTP status is never a failure here: the caller reads `HttpReply.status`. Nothing is
-retried, not even what HTTP calls idempotent: whether a request may go twice is known to the venue's package only.
+The rule: every failure is one of two kinds (request_failure.py): `NotSent` where name resolution, connect or TLS failed
+or no connection was free in time, else `OutcomeUnknown`. An HTTP status is never a failure here: the caller reads
+`HttpReply.status`. Nothing is retried, not even what HTTP calls idempotent: whether a request may go twice is known to
+the venue's package only.
 
 Who calls it: data fetchers and order senders of every venue.
 """
@@ -19,6 +19,11 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
+from exchanges.request_failure import NotSent, OutcomeUnknown
+from exchanges.request_failure import RequestFailure as HttpFailure
+
+__all__ = ["HttpFailure", "HttpHandler", "HttpReply", "NotSent", "OutcomeUnknown"]
+
 MAX_REPLY_BYTES: Final = 64 * 1024 * 1024
 """exchangeInfo of the largest venue has about 2 MB; anything near this is not a reply we asked for."""
 
@@ -30,18 +35,6 @@ class HttpReply:
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-
-class HttpFailure(Exception):
-    """No reply. Exactly one of the two subclasses is raised."""
-
-
-class NotSent(HttpFailure):
-    """Surely nothing reached the venue: name resolution, connect or TLS failed, or no connection was free in time."""
-
-
-class OutcomeUnknown(HttpFailure):
-    """The request left, or may have, and no complete reply came."""
 
 
 class HttpHandler:

@@ -18,6 +18,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import picows
 
@@ -74,6 +75,8 @@ class WebSocketConnection:
     on_retry        an attempt failed or the connection was lost: one sentence with the time of the next attempt
     silent_streams  asked once per connection, first_message_timeout_s after the handshake
     on_overlap      True: two connections deliver the same streams; False: one again
+    log_in          awaited for each new connection before it counts as up; raises ConnectionFailed where it is useless
+    retire          awaited at a renewal, when the new connection has taken over and before the old one is closed
     """
 
     def __init__(
@@ -89,6 +92,8 @@ class WebSocketConnection:
         on_retry: Callable[[str], None] = lambda text: None,
         silent_streams: Callable[[], SilentStreams] | None = None,
         on_overlap: Callable[[bool], None] = lambda overlapping: None,
+        log_in: Callable[[FrameListener], Awaitable[None]] | None = None,
+        retire: Callable[[FrameListener], Awaitable[None]] | None = None,
         jitter: random.Random | None = None,
     ) -> None:
         self.name = name
@@ -105,6 +110,9 @@ class WebSocketConnection:
         self._on_retry = on_retry
         self._silent_streams = silent_streams
         self._on_overlap = on_overlap
+        self._log_in = log_in
+        self._retire = retire
+        self._renewal_asked = False
         self._jitter = jitter or random.Random()
         self._transport: picows.WSTransport | None = None
         self._listener: FrameListener | None = None
@@ -121,6 +129,11 @@ class WebSocketConnection:
     def connected(self) -> bool:
         return self._transport is not None
 
+    @property
+    def listener(self) -> FrameListener | None:
+        """Of the connection that is up now; None where none is."""
+        return self._listener if self._transport is not None else None
+
     def send(self, message: bytes) -> bool:
         """Hand a text message to the socket. False: not connected, nothing was sent."""
         if self._transport is None:
@@ -135,6 +148,10 @@ class WebSocketConnection:
             # Not graceful: a peer that went silent would hold the close up as well.
             self._transport.disconnect(graceful=False)
 
+    def renew(self) -> None:
+        """Make before break, within a second: the venue said that it is about to close this connection."""
+        self._renewal_asked = True
+
     def close(self) -> None:
         self._closing.set()
         self.disconnect("closed here")
@@ -145,6 +162,7 @@ class WebSocketConnection:
         while not self._closing.is_set():
             self.state = ConnectionState.CONNECTING
             self._why = ""
+            self._renewal_asked = False
             try:
                 transport, listener = await self._connect()
             except (OSError, TimeoutError, picows.WSError, ConnectionFailed) as failure:
@@ -174,6 +192,12 @@ class WebSocketConnection:
                 auto_ping_reply_timeout=min(self.policy.ping_reply_s, self.policy.ping_idle_s),
             )
         assert isinstance(listener, FrameListener)
+        if self._log_in is not None:
+            try:
+                await self._log_in(listener)
+            except BaseException:
+                transport.disconnect(graceful=False)
+                raise
         self.counters.connects += 1
         return transport, listener
 
@@ -229,9 +253,10 @@ class WebSocketConnection:
                         self.counters.stale += 1
                         self.state = ConnectionState.STALE
                         self.disconnect(f"no data for {silent_s:.1f} s, limit {policy.stale_after_s:.1f} s")
-                if policy.renew_after_s is not None and age_s >= policy.renew_after_s:
+                if self._renewal_asked or (policy.renew_after_s is not None and age_s >= policy.renew_after_s):
+                    self._renewal_asked = False
                     began = now  # a failed renewal is tried again after the same time
-                    if successor := await self._renew(transport, gone):
+                    if successor := await self._renew(transport, listener, gone):
                         return successor
         finally:
             gone.cancel()
@@ -246,7 +271,7 @@ class WebSocketConnection:
             self.disconnect(f"no first message on {', '.join(silent.required)}")
 
     async def _renew(
-        self, old: picows.WSTransport, gone: asyncio.Future[str]
+        self, old: picows.WSTransport, old_listener: FrameListener, gone: asyncio.Future[str]
     ) -> tuple[picows.WSTransport, FrameListener] | None:
         """Make before break. None: it failed, the old connection goes on."""
         try:
@@ -257,22 +282,41 @@ class WebSocketConnection:
             return None
         self._on_overlap(True)
         try:
-            arrived = asyncio.ensure_future(_gone(transport))
-            try:
-                await asyncio.wait({arrived, gone}, timeout=self.policy.overlap_s, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                arrived.cancel()
+            if self._log_in is None:  # the answer to a log-in says already that it delivers
+                await self._overlap(transport, gone)
             if transport.is_disconnected or listener.frames == 0:
                 transport.disconnect(graceful=False)
                 self._log.warning("%s: renewal failed, the new connection delivered nothing", self.name)
                 return None
             self._transport, self._listener = transport, listener
+            if self._retire is not None:
+                await self._until_retired(self._retire(old_listener), transport)
             old.disconnect()
             self.counters.renewals += 1
             self._log.info("%s: renewed", self.name)
             return transport, listener
         finally:
             self._on_overlap(False)
+
+    async def _overlap(self, transport: picows.WSTransport, gone: asyncio.Future[str]) -> None:
+        arrived = asyncio.ensure_future(_gone(transport))
+        try:
+            await asyncio.wait({arrived, gone}, timeout=self.policy.overlap_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            arrived.cancel()
+
+    async def _until_retired(self, retired: Awaitable[None], successor: picows.WSTransport) -> None:
+        """Until nothing needs the old connection any more, or there is nothing to go on with."""
+        waited: set[asyncio.Future[Any]] = {
+            asyncio.ensure_future(retired),
+            asyncio.ensure_future(self._closing.wait()),
+            asyncio.ensure_future(_gone(successor)),
+        }
+        try:
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waited:
+                one.cancel()
 
     async def _pause(self, what: str, failures: int) -> None:
         pause_s = min(self.policy.backoff_limit_s, self.policy.backoff_first_s * 2.0 ** min(failures - 1, 30))
@@ -285,7 +329,7 @@ class WebSocketConnection:
 
 
 class ConnectionFailed(Exception):
-    """For `url` callables: what the connection needs first (a listen key) could not be had."""
+    """For `url` and `log_in`: what the connection needs first (a listen key, a session) could not be had."""
 
 
 async def _gone(transport: picows.WSTransport) -> str:

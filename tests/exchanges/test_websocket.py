@@ -14,6 +14,7 @@ import pytest
 from exchanges.frame_listener import FrameListener
 from exchanges.websocket import ConnectionFailed, SilentStreams, WebSocketConnection, WebSocketPolicy
 from shm.layout import ConnectionState
+from tests.exchanges.socket_server import Server, serve
 
 LOG = logging.getLogger("test.websocket")
 FAST = WebSocketPolicy(
@@ -21,45 +22,10 @@ FAST = WebSocketPolicy(
 )
 
 
-class Peer(picows.WSListener):
-    """The server's side of one connection."""
-
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self.received: list[bytes] = []
-
-    def on_ws_connected(self, transport: picows.WSTransport) -> None:
-        self.transport = transport
-        self.server.peers.append(self)
-        self.server.on_peer(self)
-        self.server.changed.set()
-
-    def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
-        if frame.msg_type == picows.WSMsgType.CLOSE:
-            transport.disconnect()
-        else:
-            self.received.append(frame.get_payload_as_bytes())
-        self.server.changed.set()
-
-    def say(self, text: bytes, **options: Any) -> None:
-        self.transport.send(picows.WSMsgType.TEXT, text, **options)
-
-
-class Server:
-    def __init__(self) -> None:
-        self.peers: list[Peer] = []
-        self.changed = asyncio.Event()
-        self.on_peer: Callable[[Peer], None] = lambda peer: None
-        self.url = ""
-
-
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
-    state = Server()
-    listening = await picows.ws_create_server(lambda request: Peer(state), "127.0.0.1", 0)
-    state.url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
-    yield state
-    listening.close()
+    async with serve() as state:
+        yield state
 
 
 class Heard(FrameListener):
