@@ -7,7 +7,7 @@ and one sentence. Records handed to a callback (`quote`, `book`, `trade`, `ticke
 event: take what is needed, or `copy()`.
 
 When what is called:
-    on_start      once, when every venue of the strategy is Ready for the first time
+    on_start      first and once, when every venue of the strategy is Ready; orders adopted before stand in `orders`
     on_ready      each time all its venues became Ready (also the first, after on_start)
     on_quote on_book on_trade on_ticker   market data of its instruments, never on stale, gapped or crossed data
     on_stale      once when an instrument stops being fit to quote (data or trading engine); its orders are being pulled

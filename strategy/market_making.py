@@ -142,10 +142,9 @@ class MarketMakingStrategy(AbstractStrategy):
 
     def on_stale(self, instrument: Instrument, reason: str) -> None:
         """The container pulls the orders; what the pause hides must not enter the estimates."""
-        quoter = self._quoters.get(instrument.id) if hasattr(self, "_quoters") else None
-        if quoter is not None:
-            quoter.volatility.reset()
-            quoter.intensity.pause()
+        quoter = self._quoters[instrument.id]
+        quoter.volatility.reset()
+        quoter.intensity.pause()
 
     # --- own orders -------------------------------------------------------------------------------------------------
     def on_order(self, order: Order) -> None:

@@ -127,9 +127,12 @@ class StrategyRunner:
             self._say_slow(handler.__name__, taken, begin)
 
     def notify(self, name: str, *arguments: Any) -> None:
-        """Run a callback by name if the strategy has it and is alive; after the running one, where one runs."""
+        """Run a callback by name if the strategy has it and is alive; after the running one, where one runs.
+
+        Nothing is called before on_start: orders that recovery adopts before that are found in `open_orders`.
+        """
         handler = self.handlers[name]
-        if handler is None or self.state in _SILENT:
+        if handler is None or self.state in _SILENT or not self.started:
             return
         if self._busy:
             self.container.later(self, name, arguments)

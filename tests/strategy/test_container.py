@@ -726,6 +726,8 @@ def test_strays_are_adopted_by_their_strategy_or_canceled_as_configured(
     assert canceled == [stray] * cancels + [nobodys], "never the order of another system"
     if on_start == "adopt":
         assert [one.client_order_id for one in Probe.made[0].orders] == [stray]
+    # It prepares in on_start: whatever happens to the order before must not reach a strategy that has nothing yet.
+    assert Probe.made[0].names()[0] == "start"
 
 
 # --- strategies that misbehave, life cycle ----------------------------------------------------------------------------
