@@ -52,6 +52,7 @@ chaos: setup
 stress: setup
 	@$(BIN)/python -m tests.shm.stress $(or $(ARGS),--records 1e8)
 	@CORELANE_MEMORY_RECORDS=10000000 $(BIN)/python -m pytest -k million tests/shm
+	@CORELANE_FILLS=1000000 $(BIN)/python -m pytest -k random_fills tests/strategy
 
 sanitize: setup
 	@$(BIN)/python -m tests.shm.sanitized $(ARGS)

@@ -41,7 +41,7 @@ from strategy.instrument import Instrument, InstrumentError
 from strategy.loader import StrategyLoadError, load_strategy_class, where
 from strategy.measures import Measures
 from strategy.mini_oms import MiniOMS
-from strategy.mini_pms import ACCOUNT, MiniPMS, UnsupportedContract
+from strategy.mini_pms import ACCOUNT, MiniPMS
 from strategy.risk import Limits, StrategyRisk
 from strategy.shm_oms_adapter import Cause
 from strategy.strategy_runner import RunnerState, StrategyRunner
@@ -228,14 +228,7 @@ class StrategyContainer:
                 continue
             self._loaded.remove((settings, strategy))
             risk = StrategyRisk(settings.limits, [instrument for _, instrument in instruments])
-            try:
-                runner = StrategyRunner(
-                    self, strategy, settings.id, settings.name, instruments, risk, settings.on_start
-                )
-            except UnsupportedContract as error:
-                self.strategy_errors += 1
-                self.log.error("strategy %s cannot run: %s", settings.name, error)
-                continue
+            runner = StrategyRunner(self, strategy, settings.id, settings.name, instruments, risk, settings.on_start)
             if self._stopping:
                 runner.state = RunnerState.STOPPED
             self.runners[settings.id] = runner
@@ -458,8 +451,9 @@ class StrategyContainer:
         """MiniOMS: the fee of a trade."""
         runner = None if order.external else self.runners.get(order.strategy_id)
         position = self.pms.apply_fee(
-            runner.id if runner else ACCOUNT, order.instrument, fill.fee_currency, fill.fee_mantissa
-        )
+            runner.id if runner else ACCOUNT, order.instrument, fill.fee_currency, fill.fee_mantissa,
+            fill.exchange_time_ns,
+        )  # fmt: skip
         if runner is not None:
             runner.notify("on_position", position)
 
@@ -555,10 +549,7 @@ class StrategyContainer:
                 return
             for instrument_id in link.ids.values():
                 instrument = link.mds.by_id[instrument_id]
-                try:
-                    self.pms.seed(instrument, link.pms.read_position(instrument_id))
-                except UnsupportedContract as error:
-                    self.log.error("%s", error)
+                self.pms.seed(instrument, link.pms.read_position(instrument_id))
         nonce = link.oms.recover(now_ns)
         if nonce:
             link.session.asked(nonce, now_ns)

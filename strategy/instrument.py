@@ -108,7 +108,8 @@ class Instrument:
         )
         # notional in 1e-8 = price * quantity * contract_size / 10**(price_scale + quantity_scale + 8 - 8), kept as one
         # factor and one divisor; where the contract is 1.0 and the scales add up to <= 8 the divisor is 1: exact.
-        scale = self.price_scale + self.quantity_scale
+        # The quantity of an inverse contract is its value already: its notional is quantity * contract_size.
+        scale = self.quantity_scale if self.inverse else self.price_scale + self.quantity_scale
         factor: int = self.contract_size
         divisor: int = 10**scale
         common = math.gcd(factor, divisor)
@@ -194,7 +195,10 @@ class Instrument:
 
     def notional(self, price_mantissa: int, quantity_mantissa: int) -> int:
         """Value in 1e-8 of the quote currency, rounded up: used by limits only, never by the ledger."""
-        value = price_mantissa * quantity_mantissa * self.notional_factor
+        if self.inverse:
+            value = quantity_mantissa * self.notional_factor
+        else:
+            value = price_mantissa * quantity_mantissa * self.notional_factor
         if self.notional_divisor == 1:
             return value
         # Floor division of the negated value: rounded up.

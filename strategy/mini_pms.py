@@ -1,17 +1,12 @@
 """MiniPMS: position, cost and profit of each strategy, in integers, moved by fills and by nothing else.
 
-The rule (linear contracts, one-way, average cost)
---------------------------------------------------
-Money is counted in units of 1e-8 of the quote currency. Q is the signed position, C the signed cost of what is held
-(C has the sign of Q), both start at 0.
-- A fill that opens or adds moves C by price * quantity, exactly.
-- A fill that takes q off |Q| removes round_half_even(|C| * q / |Q|) from |C|, and realises
-  q * price - removed for a long position, removed - q * price for a short one.
-- A fill larger than the position closes it (removing all of C, so no crumb is left) and opens the rest.
-- Fees are kept per currency, as reported, summed exactly; positive = paid.
-- Unrealised = round_half_even(Q * mark - C), taken exactly before the one rounding.
-`LinearRule` holds these formulae. Inverse contracts (quantity in quote units, settled in base currency, profit
-quantity * (1 / entry - 1 / exit)) need a second rule beside it; until it exists they are refused, not approximated.
+Money
+-----
+`contract_money.py` has the rule of a fill, linear and inverse. Realised and unrealised profit are in 1e-8 of the
+instrument's settle currency; fees and funding are kept per currency, as reported, summed exactly.
+`profit` adds a strategy's instruments up in dollars: the currencies of DOLLARS count as one, any other is converted at
+the mark of an instrument known here whose base it is (of an inverse contract: its own). A fee in a currency without
+such a mark is left out and named in `fees_without_rate`; a profit that cannot be converted is None, never a guess.
 
 Whose position
 --------------
@@ -32,57 +27,21 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from shm.layout import MONEY_SCALE, Side
+from shm.layout import Side
+from strategy.contract_money import MONEY_UNIT, round_half_even_ratio, rule_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from shm.records import PositionRow
     from strategy.instrument import Instrument
     from strategy.mini_oms import Working
+    from strategy.order import Order
 
-MONEY_UNIT: Final = 10**MONEY_SCALE
 ACCOUNT: Final = 0
 """Strategy id of what belongs to no strategy."""
-
-
-class UnsupportedContract(ValueError):
-    """No money rule for this kind of contract; one sentence."""
-
-
-def round_half_even_ratio(numerator: int, denominator: int) -> int:
-    """numerator / denominator to the nearest integer, halves to the even one. denominator > 0."""
-    quotient, remainder = divmod(numerator, denominator)
-    twice = 2 * remainder
-    if twice > denominator or (twice == denominator and quotient & 1):
-        quotient += 1
-    return quotient
-
-
-class LinearRule:
-    """Money of a linear contract of one instrument, in 1e-8 of the quote currency (module docstring)."""
-
-    __slots__ = ("_divisor", "_factor", "_mark_divisor")
-
-    def __init__(self, instrument: Instrument) -> None:
-        if instrument.inverse:
-            raise UnsupportedContract(
-                f"{instrument.name} is an inverse contract, expected a linear one: no profit rule for it yet"
-            )
-        self._factor = instrument.notional_factor
-        self._divisor = instrument.notional_divisor
-        # mark has MONEY_SCALE decimals: Q * mark * contract_size / 10**(quantity_scale + 8) is in 1e-8.
-        self._mark_divisor = 10**instrument.quantity_scale * MONEY_UNIT
-
-    def value(self, price_mantissa: int, quantity_mantissa: int) -> int:
-        """price * quantity. Exact wherever the venue's price and quantity decimals add up to 8 or fewer."""
-        if self._divisor == 1:
-            return price_mantissa * quantity_mantissa * self._factor
-        return round_half_even_ratio(price_mantissa * quantity_mantissa * self._factor, self._divisor)
-
-    def unrealized(self, position: int, cost: int, mark_mantissa: int, contract_size: int) -> int:
-        divisor = self._mark_divisor
-        return round_half_even_ratio(position * mark_mantissa * contract_size - cost * divisor, divisor)
+DOLLARS: Final = frozenset({"USD", "USDT", "USDC", "FDUSD", "BUSD", "USDE", "USD1"})
+"""Currencies that limits and sums take for one dollar each: what their peg is worth is not this system's business."""
 
 
 class Position:
@@ -92,6 +51,7 @@ class Position:
         "cost_mantissa",
         "fees",
         "fills",
+        "funding",
         "instrument",
         "last_fill_time_ns",
         "position_mantissa",
@@ -104,12 +64,16 @@ class Position:
     def __init__(self, strategy_id: int, instrument: Instrument, working: Working) -> None:
         self.strategy_id = strategy_id
         self.instrument = instrument
-        self.rule = LinearRule(instrument)
+        self.rule = rule_of(instrument)
         self.working = working
         self.position_mantissa = 0
         self.cost_mantissa = 0
+        """In `rule.cost_unit`ths of the settle currency; has the sign of the position."""
         self.realized_mantissa = 0
         self.fees: dict[str, int] = {}
+        """1e-8 by currency; positive = paid."""
+        self.funding: dict[str, int] = {}
+        """1e-8 by currency; positive = received."""
         self.fills = 0
         self.last_fill_time_ns = 0
         """Venue UTC of the newest fill applied."""
@@ -121,15 +85,14 @@ class Position:
 
     @property
     def average_price(self) -> float:
-        """Of what is held; NaN when flat."""
-        if self.position_mantissa == 0:
+        """Of what is held; NaN when flat, or where the venue did not say at what price it was entered."""
+        if self.cost_mantissa == 0:
             return float("nan")
-        value_of_one = self.position * self.instrument.contract_size / MONEY_UNIT
-        return self.cost_mantissa / MONEY_UNIT / value_of_one
+        return self.rule.average_price(self.position_mantissa, self.cost_mantissa)
 
     @property
     def realized_pnl(self) -> float:
-        """Before fees, quote currency."""
+        """Before fees and funding, in the settle currency."""
         return self.realized_mantissa / MONEY_UNIT
 
     @property
@@ -153,14 +116,14 @@ class Position:
         return self.instrument.quantity_of(self.lowest_mantissa), self.instrument.quantity_of(self.highest_mantissa)
 
     def unrealized_mantissa(self, mark_mantissa: int) -> int:
-        """At a mark price with MONEY_SCALE decimals."""
-        return self.rule.unrealized(
-            self.position_mantissa, self.cost_mantissa, mark_mantissa, self.instrument.contract_size
-        )
+        """At a mark price with MONEY_SCALE decimals, in 1e-8 of the settle currency."""
+        if self.position_mantissa == 0:
+            return 0
+        return self.rule.unrealized(self.position_mantissa, self.cost_mantissa, mark_mantissa)
 
     # --- the rule ---------------------------------------------------------------------------------------------------
     def apply(self, side: int, price_mantissa: int, quantity_mantissa: int) -> None:
-        """Move by one fill. Exact; see the module docstring."""
+        """Move by one fill (contract_money.py)."""
         held = self.position_mantissa
         signed = quantity_mantissa if side == Side.BUY else -quantity_mantissa
         self.fills += 1
@@ -174,12 +137,13 @@ class Position:
         cost = abs(self.cost_mantissa)
         removed = round_half_even_ratio(cost * taken, size)
         value = self.rule.value(price_mantissa, taken)
+        profit = self.rule.long_profit(removed, value)
         if held > 0:
-            self.realized_mantissa += value - removed
+            self.realized_mantissa += profit
             self.cost_mantissa -= removed
             self.position_mantissa = held - taken
         else:
-            self.realized_mantissa += removed - value
+            self.realized_mantissa -= profit
             self.cost_mantissa += removed
             self.position_mantissa = held + taken
         rest = quantity_mantissa - taken
@@ -224,6 +188,8 @@ class MiniPMS:
         self._owners: dict[int, int] = {}
         self._snapshot_time_ns: dict[int, int] = {}
         self._differences: dict[int, _Difference] = {}
+        self._instruments: dict[int, Instrument] = {}
+        self.fees_without_rate: set[str] = set()
         self.reconcile_corrections = 0
         self.fills_in_snapshot = 0
 
@@ -237,11 +203,12 @@ class MiniPMS:
         return self._owners.get(instrument_id, ACCOUNT)
 
     def position(self, strategy_id: int, instrument: Instrument) -> Position:
-        """The same object for ever. Raises UnsupportedContract for a contract without a money rule."""
+        """The same object for ever."""
         key = (strategy_id, instrument.id)
         found = self._positions.get(key)
         if found is None:
             found = self._positions[key] = Position(strategy_id, instrument, self._working_of(*key))
+            self._instruments[instrument.id] = instrument
         return found
 
     def positions_of(self, strategy_id: int) -> list[Position]:
@@ -267,28 +234,92 @@ class MiniPMS:
             position.last_fill_time_ns = exchange_time_ns
         return position
 
-    def apply_fee(self, strategy_id: int, instrument: Instrument, currency: str, fee_mantissa: int) -> Position:
-        """Add a fee (positive = paid) of a trade."""
+    def apply_fee(
+        self, strategy_id: int, instrument: Instrument, currency: str, fee_mantissa: int, exchange_time_ns: int = 0
+    ) -> Position:
+        """Add a fee (positive = paid) of a trade; of a trade that a snapshot already contains, nothing.
+
+        `exchange_time_ns` of the trade; 0 = not known here yet.
+        """
         position = self.position(strategy_id, instrument)
-        position.fees[currency] = position.fees.get(currency, 0) + fee_mantissa
+        if not 0 < exchange_time_ns <= self._snapshot_time_ns.get(instrument.id, 0):
+            position.fees[currency] = position.fees.get(currency, 0) + fee_mantissa
+        return position
+
+    def apply_funding(self, strategy_id: int, instrument: Instrument, currency: str, amount_mantissa: int) -> Position:
+        """Add a funding payment (positive = received)."""
+        position = self.position(strategy_id, instrument)
+        position.funding[currency] = position.funding.get(currency, 0) + amount_mantissa
         return position
 
     # --- profit -----------------------------------------------------------------------------------------------------
     def profit(self, strategy_id: int, marks: dict[int, int]) -> int | None:
-        """Realised + unrealised - fees in settle currency over a strategy's instruments, in 1e-8.
+        """Realised + unrealised - fees + funding over a strategy's instruments, in 1e-8 of a dollar (docstring).
 
-        `marks`: mark price mantissa (MONEY_SCALE) by instrument id. None where one is held and has no mark.
-        Fees in another currency than the settle currency are left out: no rate is known here.
+        `marks`: mark price mantissa (MONEY_SCALE) by instrument id. None where a mark is missing that is needed.
         """
         total = 0
         for position in self.positions_of(strategy_id):
-            total += position.realized_mantissa - position.fees.get(position.instrument.settle_currency, 0)
+            cash = {position.instrument.settle_currency: position.realized_mantissa}
             if position.position_mantissa:
                 mark = marks.get(position.instrument.id)
                 if mark is None:
                     return None
-                total += position.unrealized_mantissa(mark)
+                cash[position.instrument.settle_currency] += position.unrealized_mantissa(mark)
+            for currency, amount in position.funding.items():
+                cash[currency] = cash.get(currency, 0) + amount
+            for currency, amount in cash.items():
+                dollars = self.dollars(currency, amount, marks)
+                if dollars is None:
+                    return None
+                total += dollars
+            for currency, fee in position.fees.items():
+                dollars = self.dollars(currency, fee, marks)
+                if dollars is not None:
+                    total -= dollars
+                elif currency not in self.fees_without_rate:
+                    self.fees_without_rate.add(currency)
+                    self.log.warning("fees in %s are left out of the profit: no instrument here prices it", currency)
         return total
+
+    def worst_profit(self, strategy_id: int, marks: dict[int, int], orders: Iterable[Order]) -> int | None:
+        """`profit` at the worse end: every order that would lose against the mark trades now, no other does.
+
+        `orders`: those of the strategy that are open. None where a mark is missing that is needed.
+        """
+        total = self.profit(strategy_id, marks)
+        if total is None:
+            return None
+        for order in orders:
+            instrument, leaves = order.instrument, order.counted_leaves
+            worst = 0
+            # A replace on its way may trade at either price; a market order trades at the market and loses nothing.
+            for price in (order.price_mantissa, order.pending_price_mantissa):
+                if not leaves or not price:
+                    continue
+                mark = marks.get(instrument.id)
+                if mark is None:
+                    return None
+                rule = self.position(strategy_id, instrument).rule
+                signed = leaves if order.side == Side.BUY else -leaves
+                value = rule.value(price, leaves)
+                result = rule.unrealized(signed, value if signed > 0 else -value, mark)
+                dollars = self.dollars(instrument.settle_currency, result, marks)
+                if dollars is None:
+                    return None
+                worst = min(worst, dollars)
+            total += worst
+        return total
+
+    def dollars(self, currency: str, amount: int, marks: dict[int, int]) -> int | None:
+        """An amount of a currency in dollars, both in 1e-8, halves to even. None where no mark here prices it."""
+        if amount == 0 or currency in DOLLARS:
+            return amount
+        for instrument in self._instruments.values():
+            mark = marks.get(instrument.id)
+            if mark and instrument.base_currency == currency and instrument.quote_currency in DOLLARS:
+                return round_half_even_ratio(amount * mark, MONEY_UNIT)
+        return None
 
     # --- the venue's own figures ------------------------------------------------------------------------------------
     def seed(self, instrument: Instrument, row: PositionRow | None) -> None:
@@ -340,8 +371,11 @@ class MiniPMS:
         )
 
     def _take_over(self, instrument: Instrument, row: PositionRow, position_mantissa: int) -> None:
-        """Set the owner's position, its cost by the venue's entry price (a float, rounded to the price scale)."""
+        """Set the owner's position, its cost by the venue's entry price."""
         position = self.position(self.owner_of(instrument.id), instrument)
-        price = round(row.entry_price * instrument.price_unit)
-        cost = position.rule.value(price, abs(position_mantissa))
+        cost = 0
+        if row.entry_price > 0.0:
+            cost = position.rule.cost_of(row.entry_price, abs(position_mantissa))
+        elif position_mantissa:
+            self.log.error("%s: the venue names no entry price; the profit of what is held is wrong", instrument.name)
         position.set_to(position_mantissa, cost if position_mantissa > 0 else -cost)

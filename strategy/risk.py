@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 from shm.layout import MONEY_SCALE, Reason, Side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from strategy.instrument import Instrument
     from strategy.mini_pms import Position
 
@@ -183,15 +181,3 @@ class StrategyRisk:
         self.refusals += 1
         self.text = text
         return reason
-
-
-def worst_profit(profit: int, orders: Iterable[tuple[int, int, int]]) -> int:
-    """Profit (1e-8) at the worse end: every open order that would lose against the mark trades now, no other does.
-
-    `orders`: (side, value of the remaining quantity at the order's price, at the mark), both in 1e-8.
-    """
-    for side, at_price, at_mark in orders:
-        gain = at_mark - at_price if side == Side.BUY else at_price - at_mark
-        if gain < 0:
-            profit += gain
-    return profit

@@ -16,13 +16,13 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from shm.layout import TERMINAL_STATES, ExecFlag, OrderState, OrderType, Reason, RequestType, TimeInForce
+from shm.layout import ExecFlag, OrderState, OrderType, Reason, RequestType, TimeInForce
 from strategy.abstract_strategy import AbstractStrategy
 from strategy.instrument import InstrumentError
 from strategy.loader import where
 from strategy.order import Order
 from strategy.refusal import Refusal
-from strategy.risk import StrategyRisk, worst_profit
+from strategy.risk import StrategyRisk
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -370,18 +370,7 @@ class StrategyRunner:
         """Trip the loss limit at the worse end of the range; then only what reduces may still be sent."""
         if self.risk.loss_tripped:
             return
-        profit = self.container.pms.profit(self.id, marks)
-        if profit is None:
-            return
-        values: list[tuple[int, int, int]] = []
-        for order in self.open_orders():
-            mark = marks.get(order.instrument.id)
-            if mark is None or order.state in TERMINAL_STATES or not order.price_mantissa:
-                continue
-            instrument, leaves = order.instrument, order.counted_leaves
-            at_mark = mark * leaves * instrument.contract_size // (10 ** (instrument.quantity_scale + 8))
-            values.append((order.side, instrument.notional(order.price_mantissa, leaves), at_mark))
-        if self.risk.check_loss(worst_profit(profit, values)):
+        if self.risk.check_loss(self.container.pms.worst_profit(self.id, marks, self.open_orders())):
             text = f"the loss limit of {self.risk.limits.max_loss if self.risk.limits else 0} was reached"
             self.log.error("strategy %s: %s; its orders are canceled, only reducing orders pass", self.name, text)
             self.cancel_all()

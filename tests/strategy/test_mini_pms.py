@@ -13,8 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shm.layout import Side
+from strategy.contract_money import round_half_even_ratio
+from strategy.instrument import Instrument
 from strategy.mini_oms import Working
-from strategy.mini_pms import ACCOUNT, MiniPMS, UnsupportedContract, round_half_even_ratio
+from strategy.mini_pms import ACCOUNT, MiniPMS
+from strategy.order import Order
 from tests.strategy.world import make_instrument
 
 UTC = 1_700_000_000_000_000_000
@@ -181,9 +184,82 @@ def test_positions_of_strategies_are_separate_and_the_account_is_their_sum() -> 
     assert pms.net_position(INSTRUMENT.id) == -3
 
 
-def test_an_inverse_contract_is_refused_and_not_approximated() -> None:
-    with pytest.raises(UnsupportedContract, match="inverse contract"):
-        make().position(1, make_instrument(inverse=1))
+INVERSE = make_instrument(
+    row=1, symbol="BTC-PERPETUAL", inverse=1, price_scale=1, quantity_scale=0, tick_size=5, lot_size=10,
+    minimum_quantity=10, minimum_notional=0, quote_currency=b"USD", settle_currency=b"BTC",
+)  # fmt: skip
+
+
+def test_an_inverse_position_is_worth_dollars_and_earns_coin() -> None:
+    pms = make()
+    pms.apply_fill(1, INVERSE, Side.BUY, 500_000, 1000, 1)  # 1,000 dollars at 50,000.0
+    position = pms.position(1, INVERSE)
+    assert (position.position, position.average_price) == (1000.0, pytest.approx(50_000.0, rel=1e-12))
+    assert position.unrealized_mantissa(62_500 * 10**8) == 400_000  # 0.02 - 0.016 coin
+    pms.apply_fill(1, INVERSE, Side.SELL, 625_000, 400, 2)
+    assert (position.position_mantissa, position.realized_mantissa) == (600, 160_000)
+    assert position.average_price == pytest.approx(50_000.0, rel=1e-12)
+
+
+def test_profit_in_coin_and_its_fees_count_in_dollars_at_the_mark() -> None:
+    pms = make()
+    pms.apply_fill(1, INVERSE, Side.SELL, 500_000, 1000, 1)
+    pms.apply_fee(1, INVERSE, "BTC", 1000)
+    assert pms.profit(1, {}) is None
+    assert pms.profit(1, {INVERSE.id: 40_000 * 10**8}) == (500_000 - 1000) * 40_000
+    pms.apply_fill(1, INVERSE, Side.BUY, 400_000, 1000, 2)
+    assert pms.profit(1, {INVERSE.id: 40_000 * 10**8}) == (500_000 - 1000) * 40_000
+    assert pms.profit(1, {}) is None, "coin that no mark prices is not counted as nothing"
+
+
+def test_a_fee_in_a_third_currency_counts_at_its_mark_or_is_named_as_left_out() -> None:
+    pms = make()
+    third = make_instrument(row=2, symbol="BNBUSDT", base_currency=b"BNB")
+    pms.apply_fee(1, INSTRUMENT, "BNB", 10**8)
+    assert pms.profit(1, {}) == 0 and pms.fees_without_rate == {"BNB"}
+    pms.position(2, third)
+    assert pms.profit(1, {third.id: 600 * 10**8}) == -600 * 10**8
+
+
+def test_funding_is_kept_by_itself_and_counts_in_the_profit() -> None:
+    pms = make()
+    pms.apply_funding(1, INSTRUMENT, "USDT", -30)
+    pms.apply_funding(1, INSTRUMENT, "USDT", 10)
+    position = pms.position(1, INSTRUMENT)
+    assert position.funding == {"USDT": -20} and position.realized_mantissa == 0 and pms.profit(1, {}) == -20
+
+
+def out(instrument: Instrument, side: Side, price: int, leaves: int, pending_price: int = 0) -> Order:
+    order = Order(1, 1, instrument, side)
+    order.price_mantissa, order.pending_price_mantissa, order.counted_leaves = price, pending_price, leaves
+    return order
+
+
+def test_the_worse_end_of_the_profit_adds_the_orders_that_would_lose_and_no_others() -> None:
+    pms, marks = make(), {INSTRUMENT.id: 100 * 10**8}
+    lot = 10**5  # a lot of 0.001 and a dollar of price, in 1e-8
+    assert pms.worst_profit(1, marks, [out(INSTRUMENT, Side.BUY, 11000, 1)]) == -10 * lot
+    assert pms.worst_profit(1, marks, [out(INSTRUMENT, Side.BUY, 9000, 1)]) == 0
+    assert pms.worst_profit(1, marks, [out(INSTRUMENT, Side.SELL, 9000, 2)]) == -20 * lot
+    assert pms.worst_profit(1, marks, [out(INSTRUMENT, Side.SELL, 11000, 2)]) == 0
+    replaced = out(INSTRUMENT, Side.BUY, 11000, 1, pending_price=12000)
+    assert pms.worst_profit(1, marks, [replaced, out(INSTRUMENT, Side.SELL, 9000, 1)]) == -30 * lot
+    assert pms.worst_profit(1, marks, [out(INSTRUMENT, Side.BUY, 0, 5)]) == 0, "a market order trades at the market"
+    assert pms.worst_profit(1, {}, [replaced]) is None
+
+
+def test_the_worse_end_of_an_inverse_order_is_in_dollars() -> None:
+    pms, marks = make(), {INVERSE.id: 50_000 * 10**8}
+    worst = pms.worst_profit(1, marks, [out(INVERSE, Side.BUY, 1_000_000, 1000)])
+    assert worst == -500 * 10**8  # 0.01 coin bought for what is worth 0.02
+
+
+def test_the_fee_of_a_fill_that_a_snapshot_contains_was_paid_before() -> None:
+    pms = seeded(5)
+    pms.apply_fee(1, INSTRUMENT, "USDT", 7, UTC)
+    assert pms.position(1, INSTRUMENT).fees == {}
+    pms.apply_fee(1, INSTRUMENT, "USDT", 7, UTC + 1)
+    assert pms.position(1, INSTRUMENT).fees == {"USDT": 7}
 
 
 def test_a_contract_size_other_than_one_scales_cost_and_profit() -> None:
@@ -258,6 +334,26 @@ def test_a_difference_that_keeps_moving_is_not_corrected() -> None:
         pms.apply_fill(1, INSTRUMENT, Side.BUY, 10000, 1, UTC + 100 + step)
         assert pms.reconcile(INSTRUMENT, row(step, UTC + 100 + step), step * SECOND) == 0
     assert pms.reconcile_corrections == 0
+
+
+def test_an_inverse_position_is_taken_over_at_the_venues_entry_price_to_its_last_digit() -> None:
+    pms = make()
+    pms.set_owner(INVERSE.id, 1)
+    pms.seed(INVERSE, row(-185_160, UTC, entry_price=15_000.123456))
+    position = pms.position(1, INVERSE)
+    assert position.position_mantissa == -185_160
+    assert position.average_price == pytest.approx(15_000.123456, rel=1e-15)
+
+
+def test_a_row_without_an_entry_price_moves_the_position_all_the_same_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pms = make()
+    pms.set_owner(INVERSE.id, 1)
+    pms.seed(INVERSE, row(100, UTC, entry_price=0.0))
+    position = pms.position(1, INVERSE)
+    assert position.position_mantissa == 100 and position.average_price != position.average_price
+    assert "no entry price" in caplog.text
 
 
 def test_an_invalid_row_says_nothing() -> None:

@@ -10,7 +10,7 @@ import pytest
 from shm.layout import Reason, Side
 from strategy.mini_oms import Working
 from strategy.mini_pms import Position
-from strategy.risk import PASS, RateLimit, StrategyRisk, worst_profit
+from strategy.risk import PASS, RateLimit, StrategyRisk
 from tests.strategy.world import Limits, make_instrument
 
 INSTRUMENT = make_instrument()
@@ -134,11 +134,6 @@ def test_the_loss_limit_trips_once_and_then_only_reducing_passes() -> None:
     assert ask((risk, held)) == Reason.RISK_LOSS
     held.position_mantissa = 100
     assert ask((risk, held), Side.SELL, 100) == PASS
-
-
-def test_the_worse_end_adds_the_orders_that_would_lose_and_no_others() -> None:
-    orders = [(Side.BUY, 1000, 990), (Side.BUY, 980, 990), (Side.SELL, 1000, 990), (Side.SELL, 980, 990)]
-    assert worst_profit(5, orders) == 5 - 10 - 10
 
 
 def test_a_refusal_is_one_sentence_with_the_limit_and_is_counted() -> None:
