@@ -17,12 +17,10 @@ funding, liquidation. Streams of these kinds can be subscribed and stay silent.
 from __future__ import annotations
 
 import asyncio
-import errno
-import ipaddress
-import json
 import logging
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -46,9 +44,9 @@ from exchanges.binance.simulator_replies import user_events
 from exchanges.binance.simulator_streams import MARKET, PRIVATE, PUBLIC, StreamConnection, StreamHub, parse_stream
 from exchanges.binance.simulator_venue import SymbolMarket, Venue
 from exchanges.binance.simulator_ws_api import HANDSHAKE_WEIGHT, WebSocketApi
-from exchanges.simulator.errors import PortBusy, SimulatorError
+from exchanges.simulator.errors import SimulatorError
 from exchanges.simulator.exchange import SimulatedExchange
-from exchanges.simulator.faults import ACCOUNT_KINDS, CONNECTION_KINDS
+from exchanges.simulator.faults import ACCOUNT_KINDS, CONNECTION_KINDS, Fault
 from exchanges.simulator.flow import (
     AggregateTrade,
     Delta,
@@ -62,20 +60,17 @@ from exchanges.simulator.flow import (
 )
 from exchanges.simulator.generator import GeneratedFlow
 from exchanges.simulator.ledger import Account, money
+from exchanges.simulator.options import check_options
 from exchanges.simulator.orders import Report
+from exchanges.simulator.server import MAX_BODY, LoopbackServer, json_response
 
 __all__ = ["DEMO_KEY", "ApiKey", "SimulatorError", "SimulatorOptions", "SimulatorServer", "serve"]
 
 LOG = logging.getLogger("corelane.simulator.binance")
 DEFAULT_SYMBOLS = ("BTCUSDT",)
-TIMER_S = 0.01
-"""The venue checks countdowns about every 10 ms."""
 MARKS_PER_SLOW_MARK = 3
 """`@markPrice` speaks every 3 s, `@markPrice@1s` every second."""
 PARTIAL_DEPTHS = (5, 10, 20)
-MAX_BODY = 1 << 20
-CLOSE_S = 1.0
-"""How long a connection that is closed in order may take for the answer that is under way."""
 
 
 @dataclass(frozen=True)
@@ -111,31 +106,16 @@ class SimulatorOptions:
     order_limit_1m: int = 1200
 
     def __post_init__(self) -> None:
-        try:
-            loopback = self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            loopback = False
-        if not loopback:
-            raise SimulatorError(f"simulator host {self.host!r}: the simulator listens on loopback only")
-        if not 0 <= self.port < 65536:
-            raise SimulatorError(f"simulator port {self.port}: expected 0 (pick one) to 65535")
-        if not self.speed > 0:
-            raise SimulatorError(f"simulator speed {self.speed}: expected a number above 0")
-        for name in ("wallet_balance", "maker_fee", "taker_fee"):
-            try:
-                finite = Decimal(getattr(self, name)).is_finite()
-            except ArithmeticError:
-                finite = False
-            if not finite:
-                raise SimulatorError(f"simulator {name} {getattr(self, name)!r}: expected a decimal number as text")
+        check_options(self, ("wallet_balance", "maker_fee", "taker_fee"))
 
 
-class SimulatorServer:
+class SimulatorServer(LoopbackServer):
     """A running simulator; make it with `serve`. All methods belong to its event loop."""
+
+    venue_name = "binance"
 
     def __init__(self, options: SimulatorOptions, flows: list[MarketFlow]) -> None:
         self.options = options
-        self.port = options.port
         symbols = list(dict.fromkeys(symbol for flow in flows for symbol in flow.symbols))
         self.exchange = SimulatedExchange([instrument_for(s) for s in symbols], _now_ms, self._on_reports)
         for key in options.api_keys:
@@ -153,13 +133,13 @@ class SimulatorServer:
         limits = RateLimits(options.weight_limit_1m, options.order_limit_10s, options.order_limit_1m)
         keys = {key.key: key for key in options.api_keys}
         self.venue = Venue(self.exchange, keys, limits, _now_ms, options.reply_schema == "2025")
+        super().__init__(options.host, options.port, self.venue.faults, self.venue.messages)
         self.venue.configuration_events = self._send_configuration
         self.hub = StreamHub(self.venue.faults, options.strict_routes)
         self.hub.on_subscribed = self._on_subscribed
         self.dispatcher = Dispatcher(
             self.venue, options.order_events, self._strike_with_order, self._hold, self._release, self._drained
         )
-        self.players: list[FlowPlayer] = []
         for flow in flows:
             delay = options.start_delay_ms / 1000 if options.start == "first_subscriber" else 0.0
             waits = isinstance(flow, RecordedFlow)
@@ -181,31 +161,13 @@ class SimulatorServer:
         self._keep_alive = KeepAlive(options.ping_interval_s, options.pong_timeout_s, options.connection_life_s)
         self._api_transports: set[asyncio.Transport | None] = set()
         self._marks_sent: dict[str, int] = {}
-        self._closing: set[asyncio.Task[None]] = set()
         self._gates: dict[str, list[list[Report]]] = {}
         self._gate_depth: dict[str, int] = {}
-        self._frozen = False
-        self._started = time.monotonic()
-        self._runner: web.AppRunner | None = None
-        self._timer: asyncio.Task[None] | None = None
 
     # --- life ------------------------------------------------------------------------------------------------------
     async def start(self) -> None:
-        """Listen; SimulatorError when the port is taken."""
-        app = web.Application(client_max_size=MAX_BODY)
-        app.router.add_route("*", "/{path:.*}", self._on_request)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self.options.host, self.options.port).start()
-        except OSError as error:
-            await self._runner.cleanup()
-            where = f"{self.options.host}:{self.options.port}"
-            if error.errno == errno.EADDRINUSE:
-                raise PortBusy(f"simulator port {where} is busy: another process listens there") from None
-            raise SimulatorError(f"simulator cannot listen on {where}: {error.strerror or error}") from None
-        self.port = int(self._runner.addresses[0][1])
-        self._timer = asyncio.get_running_loop().create_task(self._run_timer(), name="simulator timer")
+        """Listen; PortBusy when the port is taken."""
+        await super().start()
         for player in self.players:
             if self.options.start == "at_once" or not isinstance(player.flow, RecordedFlow):
                 player.start()
@@ -213,38 +175,16 @@ class SimulatorServer:
             LOG.info(line)
 
     async def close(self) -> None:
-        """Stop the market, cut all clients, free the port."""
-        for player in self.players:
-            await player.close()
-        if self._timer is not None:
-            self._timer.cancel()
-            await asyncio.gather(self._timer, return_exceptions=True)
-        for connection in tuple(self.hub.connections):
-            connection.abort()
         for transport in tuple(self._api_transports):
             if transport is not None:
                 transport.abort()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await super().close()
 
     async def __aenter__(self) -> SimulatorServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    @property
-    def rest_url(self) -> str:
-        return f"http://{self._authority}"
-
-    @property
-    def stream_url(self) -> str:
-        return f"ws://{self._authority}"
-
-    @property
-    def _authority(self) -> str:
-        host = self.options.host
-        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
     def describe(self) -> list[str]:
         """What is served and what of it is made: one line per flow, for the log."""
@@ -261,13 +201,11 @@ class SimulatorServer:
                 lines.append(f"{', '.join(flow.symbols)}: generated, seed {self.options.seed}, every stream is made")
         return lines
 
-    async def _run_timer(self) -> None:
-        while True:
-            await asyncio.sleep(TIMER_S)
-            self.exchange.on_timer()
-            now = _now_ms()
-            for entry in [entry for entry in self.venue.listen_keys.values() if entry.expires_ms <= now]:
-                self.expire_listen_key(entry.key)
+    def on_timer(self) -> None:
+        self.exchange.on_timer()
+        now = _now_ms()
+        for entry in [entry for entry in self.venue.listen_keys.values() if entry.expires_ms <= now]:
+            self.expire_listen_key(entry.key)
 
     def expire_listen_key(self, key: str) -> None:
         """Tell its sockets; after that they stay open and silent."""
@@ -349,14 +287,9 @@ class SimulatorServer:
             self.exchange.set_mark(event.symbol, Decimal(str(orjson.loads(event.frame)["p"])))
         self.hub.publish(stream.key, event.frame)
 
-    def freeze(self) -> None:
-        """Stop all flows for good and send one last mark price per symbol, so that everybody values with the same."""
-        for player in self.players:
-            player.freeze()
-        if not self._frozen:
-            self._frozen = True
-            for symbol, market in self.venue.markets.items():
-                self._send_mark(symbol, market.event_ms or _now_ms(), everybody=True)
+    def on_frozen(self) -> None:
+        for symbol, market in self.venue.markets.items():
+            self._send_mark(symbol, market.event_ms or _now_ms(), everybody=True)
 
     # --- user events -----------------------------------------------------------------------------------------------
     def _on_reports(self, account: str, reports: list[Report]) -> None:
@@ -372,7 +305,7 @@ class SimulatorServer:
             return
         for event in user_events(reports, self.exchange.instruments):
             body = orjson.dumps(event)
-            self.venue.note("event", body.decode())
+            self.messages.note("event", body.decode())
             for key in keys:
                 self.hub.publish_user(key, event["e"], body)
 
@@ -400,20 +333,12 @@ class SimulatorServer:
         await self.hub.drained(self._listen_keys(account))
 
     # --- sockets ---------------------------------------------------------------------------------------------------
-    async def _on_request(self, request: web.Request) -> web.StreamResponse:
-        path = request.path
-        if request.headers.get("Upgrade", "").lower() == "websocket":
-            return await self._on_socket(request, path)
-        if path.startswith("/admin/"):
-            return await self._on_admin(request, path)
-        return await self._on_rest(request, path)
-
-    async def _on_rest(self, request: web.Request, path: str) -> web.StreamResponse:
+    async def on_rest(self, request: web.Request, path: str) -> web.StreamResponse:
         ip = request.remote or ""
         endpoint = BY_PATH.get((request.method, path))
         if endpoint is None:
             text = f"Path {path}, Method {request.method} is invalid"
-            return _json({"code": -5000, "msg": text}, 404, {})
+            return json_response({"code": -5000, "msg": text}, 404)
         query = request.raw_path.partition("?")[2]
         body = (await request.read()).decode("utf-8", "replace") if request.can_read_body else ""
         signed = read_parameters(query, body)
@@ -425,14 +350,16 @@ class SimulatorServer:
         with self.dispatcher.in_flight(endpoint):
             what = f"{request.method} {path} {_shown(signed.parameters)}"
             if endpoint.changes_orders:
-                self.venue.note("request", what)
+                self.messages.note("request", what)
             try:
                 answer, release = await self.dispatcher.answer(asked)
             except VenueError as error:
-                self.venue.note("answer", f"{what} -> {error.status} {error.body}")
-                return _json(error.body, error.status, self.venue.limits.headers(ip, counted, self.venue.clock_ms()))
+                self.messages.note("answer", f"{what} -> {error.status} {error.body}")
+                return json_response(
+                    error.body, error.status, self.venue.limits.headers(ip, counted, self.venue.clock_ms())
+                )
             except DropReply:
-                self.venue.note("answer", f"{what} -> the connection is cut")
+                self.messages.note("answer", f"{what} -> the connection is cut")
                 if request.transport is not None:
                     request.transport.abort()
                 return web.Response(status=500)
@@ -449,7 +376,7 @@ class SimulatorServer:
                     self._release(release)
             return response
 
-    async def _on_socket(self, request: web.Request, path: str) -> web.StreamResponse:
+    async def on_socket(self, request: web.Request, path: str) -> web.StreamResponse:
         socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=MAX_BODY)
         parts = [part for part in path.split("/") if part]
         if parts[:2] == ["ws-fapi", "v1"]:
@@ -457,7 +384,7 @@ class SimulatorServer:
             try:
                 self.venue.limits.add_weight(ip, HANDSHAKE_WEIGHT, self.venue.clock_ms())
             except VenueError as error:
-                return _json(error.body, error.status, {})
+                return json_response(error.body, error.status)
             await socket.prepare(request)
             show = request.query.get("returnRateLimits", "true") != "false"
             transport = request.transport
@@ -470,7 +397,7 @@ class SimulatorServer:
         route = parts.pop(0) if parts and parts[0] in (PUBLIC, MARKET, PRIVATE) else None
         form = parts.pop(0) if parts else ""
         if form not in ("ws", "stream"):
-            return _json({"code": -5000, "msg": f"Path {path}, Method GET is invalid"}, 404, {})
+            return json_response({"code": -5000, "msg": f"Path {path}, Method GET is invalid"}, 404)
         await socket.prepare(request)
         connection = StreamConnection(self.hub, socket, route, combined=form == "stream")
         names = parts if form == "ws" else [n for n in request.query.get("streams", "").split("/") if n]
@@ -498,78 +425,30 @@ class SimulatorServer:
                 connection.listen(key, frozenset(value.split("/")))
 
     # --- admin -----------------------------------------------------------------------------------------------------
-    async def _on_admin(self, request: web.Request, path: str) -> web.StreamResponse:
-        """JSON in, JSON out; a mistake is HTTP 400 with one sentence."""
-        try:
-            if (request.method, path) == ("GET", "/admin/health"):
-                return _json(self.health(), 200, {})
-            if (request.method, path) == ("GET", "/admin/truth"):
-                return _json(self.truth(request.query.get("account")), 200, {})
-            if (request.method, path) == ("POST", "/admin/fault"):
-                return _json(self.arm(await _body(request)), 200, {})
-            if (request.method, path) == ("DELETE", "/admin/fault"):
-                self.venue.faults.clear()
-                return _json({"faults": self.venue.faults.report()}, 200, {})
-            if (request.method, path) == ("GET", "/admin/messages"):
-                return _json({"messages": self.venue.messages_about(request.query.get("about", ""))}, 200, {})
-            if (request.method, path) == ("POST", "/admin/connections"):
-                return _json({"cut": self.cut_connections((await _body(request)).get("action"), request)}, 200, {})
-            if (request.method, path) == ("POST", "/admin/flow"):
-                self.command_flow(await _body(request))
-                return _json(self.health(), 200, {})
-        except SimulatorError as error:
-            return _json({"error": str(error)}, 400, {})
-        return _json({"error": f"{request.method} {path}: no such admin call"}, 404, {})
+    def clients(self) -> Iterable[StreamConnection]:
+        return tuple(self.hub.connections)
 
-    def health(self) -> dict[str, Any]:
-        """State of the flows and sockets."""
-        return {
-            "ok": all(player.failure is None for player in self.players),
-            "venue": "binance",
-            "uptime_s": round(time.monotonic() - self._started, 3),
-            "frozen": self._frozen,
-            "connections": len(self.hub.connections),
-            "flows": [
-                {
-                    "symbols": list(player.flow.symbols),
-                    "kind": "recording" if isinstance(player.flow, RecordedFlow) else "generator",
-                    "state": player.state.name.lower(),
-                    "delivered": player.delivered,
-                    "position_s": round(player.position_ns / 1e9, 3),
-                    "failure": None if player.failure is None else repr(player.failure),
-                }
-                for player in self.players
-            ],
-        }
+    def account_names(self) -> Iterable[str]:
+        return self.exchange.accounts
 
-    def truth(self, account: str | None = None) -> dict[str, Any]:
-        """Everything: orders, trades, positions and money of each account (or the named one), and counts."""
-        accounts = self.exchange.accounts
-        if account is not None and account not in accounts:
-            raise SimulatorError(f"account {account!r}: expected one of {', '.join(accounts)}")
-        return {
-            "accounts": {
-                name: account_truth(self.venue, owner) for name, owner in accounts.items() if account in (None, name)
-            },
-            "time": _now_ms(),
-            "frozen": self._frozen,
-            "flows": self.health()["flows"],
-            "requests": dict(self.venue.requests),
-            "faults": self.venue.faults.report(),
-            "frames_sent": dict(self.hub.frames_sent),
-        }
+    def account_truth(self, name: str) -> dict[str, Any]:
+        return account_truth(self.venue, self.exchange.accounts[name])
 
-    def arm(self, description: dict[str, Any]) -> dict[str, Any]:
-        """Arm one fault; those of connections and accounts strike at once unless they wait for an order."""
-        fault = self.venue.faults.arm(description)
+    def counts(self) -> dict[str, Any]:
+        return {"requests": dict(self.venue.requests), "frames_sent": dict(self.hub.frames_sent)}
+
+    def flow_kind(self, flow: MarketFlow) -> str:
+        return "recording" if isinstance(flow, RecordedFlow) else "generator"
+
+    def on_armed(self, fault: Fault) -> None:
+        """Those of connections and accounts strike at once unless they wait for an order."""
         if fault.with_order or fault.skip:
-            pass
-        elif fault.kind == "listen_key_expired":
+            return
+        if fault.kind == "listen_key_expired":
             fault.count = 1  # a key expires once
             self._strike_listen_keys()
         elif fault.kind in CONNECTION_KINDS:
             self.hub.strike_connections()
-        return {"armed": len(self.venue.faults.armed), "faults": self.venue.faults.report()}
 
     def _strike_with_order(self) -> None:
         """An order request is being handled: what waited for one strikes."""
@@ -580,43 +459,6 @@ class SimulatorServer:
         if self.venue.faults.strike(ACCOUNT_KINDS) is not None:
             for entry in tuple(self.venue.listen_keys.values()):
                 self.expire_listen_key(entry.key)
-
-    def cut_connections(self, action: Any, asking: web.Request | None = None) -> int:
-        """End every connection but the one that asks, REST and sockets alike: "abort" as a lost line does, "close" as a
-        server does that restarts in order (a request that is being answered still gets its answer). How many."""
-        if action not in ("abort", "close"):
-            raise SimulatorError(f'connections action: expected "abort" or "close", found {action!r}')
-        server = self._runner.server if self._runner is not None else None
-        ended = 0
-        for connection in server.connections if server is not None else ():
-            transport = connection.transport
-            if transport is None or (asking is not None and transport is asking.transport):
-                continue
-            ended += 1
-            if action == "abort":
-                transport.abort()
-            else:
-                task = asyncio.get_running_loop().create_task(connection.shutdown(CLOSE_S))
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
-        if action == "close":
-            for stream in tuple(self.hub.connections):
-                stream.go_away()
-        return ended
-
-    def command_flow(self, command: dict[str, Any]) -> None:
-        """`{"action": "pause" | "resume" | "freeze"}`."""
-        wanted = command.get("action")
-        if wanted == "pause":
-            for player in self.players:
-                player.pause()
-        elif wanted == "resume":
-            for player in self.players:
-                player.resume()
-        elif wanted == "freeze":
-            self.freeze()
-        else:
-            raise SimulatorError(f'flow action: expected "pause", "resume" or "freeze", found {wanted!r}')
 
 
 async def serve(options: SimulatorOptions) -> SimulatorServer:
@@ -649,17 +491,3 @@ def _shown(parameters: dict[str, str]) -> str:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _json(value: Any, status: int, headers: dict[str, str]) -> web.Response:
-    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json", headers=headers)
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    try:
-        value = json.loads(await request.text() or "{}")
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise SimulatorError(f"admin body: expected a JSON object ({error})") from None
-    if not isinstance(value, dict):
-        raise SimulatorError(f"admin body: expected a JSON object, found {value!r}")
-    return value

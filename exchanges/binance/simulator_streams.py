@@ -4,14 +4,12 @@ Streams are grouped by *key*: all speeds of a symbol's diff depth are one chain 
 `btcusdt@depth`, `@depth@100ms` and a recording's `@depth@0ms` carry the same frames, each under the name its client
 subscribed. A frame's bytes are never changed; a combined connection wraps them.
 
-Sending never waits: frames go to a queue per connection and a task writes it out. Control messages and their errors
-follow the live-subscribing page; error objects are nested as live frames show.
+Sending never waits (`exchanges/simulator/connection.py`). Control messages and their errors follow the
+live-subscribing page; error objects are nested as live frames show.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import re
 import time
@@ -20,17 +18,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
-from aiohttp import ClientConnectionResetError, WSMsgType, web
+from aiohttp import WSMsgType, web
 
 from exchanges.binance.simulator_keepalive import KeepAlive, Pulse
-from exchanges.simulator.faults import CONNECTION_KINDS, STREAM_KINDS, Fault, FaultRegistry
+from exchanges.simulator.connection import ClientConnection, frame_kinds
+from exchanges.simulator.faults import CONNECTION_KINDS, Fault, FaultRegistry
 
 MAX_STREAMS: Final = 1024
 MAX_MESSAGES_PER_SECOND: Final = 10
-MAX_QUEUED_FRAMES: Final = 50_000
-"""A client this far behind is cut off, as the venue does with slow readers."""
-REORDER_LIMIT_S: Final = 1.0
-"""A frame that is to change places with the next of its stream goes out alone where none comes for so long."""
 
 PUBLIC, MARKET, PRIVATE = "public", "market", "private"
 USER_STREAM: Final = "user"
@@ -50,7 +45,6 @@ _KINDS: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (re.compile(r"(miniTicker|ticker|forceOrder|compositeIndex|assetIndex)\Z"), "", MARKET),
 )
 _ALL_MARKETS = re.compile(r"!(?:bookTicker|[A-Za-z]+(?:@arr(?:@1s)?)?)\Z")
-_STREAM_KINDS_WITHOUT_GAP = tuple(kind for kind in STREAM_KINDS if kind != "sequence_gap")
 _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 
 
@@ -136,34 +130,11 @@ class StreamHub:
         """Until all that was queued for these users' sockets is written."""
         for key in listen_keys:
             for connection in tuple(self.users.get(key, {})):
-                while connection.queue and not connection.socket.closed:
-                    await asyncio.sleep(0)
+                await connection.drained()
 
     # --- faults ----------------------------------------------------------------------------------------------------
     def _send_faulty(self, connection: StreamConnection, stream: str, frame: bytes) -> None:
-        route = connection.route or ""
-        if connection.holds(stream):  # it changes places with this one, which is fault enough
-            connection.push(frame, stream)
-            return
-        # Only a chain of deltas can have a gap; of other streams a lost frame is never known.
-        kinds = STREAM_KINDS if "@depth" in stream else _STREAM_KINDS_WITHOUT_GAP
-        fault = self.faults.strike(kinds, stream=stream, route=route)
-        if fault is None:
-            connection.push(frame)
-        elif fault.kind == "disconnect":
-            connection.abort()
-        elif fault.kind == "silence":
-            connection.silence(fault.delay_ms)
-        elif fault.kind == "delay":
-            connection.push(fault.delay_ms / 1000)
-            connection.push(frame)
-        elif fault.kind == "duplicate":
-            connection.push(frame)
-            connection.push(frame)
-        elif fault.kind == "reorder":
-            connection.hold(frame, stream)
-        elif fault.kind == "malformed_frame":
-            connection.push(frame[: len(frame) // 2])
+        connection.push_faulty(self.faults, frame, stream, frame_kinds("@depth" in stream), connection.route or "")
 
     def strike_connections(self) -> None:
         """Let armed disconnects and silences strike now, without waiting for a frame: once per armed count."""
@@ -173,88 +144,22 @@ class StreamHub:
                 names = [USER_STREAM]
             for name in names:
                 fault: Fault | None = self.faults.strike(CONNECTION_KINDS, stream=name, route=connection.route or "")
-                if fault is None:
-                    continue
-                if fault.kind == "disconnect":
-                    connection.abort()
-                else:
-                    connection.silence(fault.delay_ms)
-                break
+                if fault is not None:
+                    connection.strike(fault)
+                    break
 
 
-class StreamConnection:
-    """One client socket: what it subscribed and what waits to be sent. A number in the queue is a pause in seconds."""
+class StreamConnection(ClientConnection):
+    """One client socket and what it subscribed."""
 
     def __init__(self, hub: StreamHub, socket: web.WebSocketResponse, route: str | None, combined: bool) -> None:
+        super().__init__(socket)
         self.hub = hub
-        self.socket = socket
         self.route = route
         self.combined = combined
         self.streams: dict[str, StreamName] = {}
         self.event_filters: dict[str, frozenset[str]] = {}
-        self.queue: deque[bytes | float] = deque()
-        self._wake = asyncio.Event()
-        self._held: dict[str, tuple[bytes, asyncio.TimerHandle]] = {}
-        self._silent_until = 0.0
         self._received: deque[float] = deque(maxlen=MAX_MESSAGES_PER_SECOND + 1)
-        self._request: web.Request | None = None
-        self._closing: set[asyncio.Task[bool]] = set()
-
-    # --- sending ---------------------------------------------------------------------------------------------------
-    def push(self, item: bytes | float, stream: str = "") -> None:
-        """`stream` brings the frame of it that is held back along, behind this one."""
-        if self._silent_until and time.monotonic() < self._silent_until:
-            return
-        self.queue.append(item)
-        if stream in self._held:
-            frame, timer = self._held.pop(stream)
-            timer.cancel()
-            self.queue.append(frame)
-        self._wake.set()
-        if len(self.queue) > MAX_QUEUED_FRAMES:
-            self.abort()
-
-    def hold(self, frame: bytes, stream: str) -> None:
-        """Send this one after the next of its stream."""
-        timer = asyncio.get_running_loop().call_later(REORDER_LIMIT_S, self._let_go, stream)
-        self._held[stream] = (frame, timer)
-
-    def holds(self, stream: str) -> bool:
-        return stream in self._held
-
-    def _let_go(self, stream: str) -> None:
-        frame, _ = self._held.pop(stream)
-        self.push(frame)
-
-    def silence(self, milliseconds: int) -> None:
-        """Drop all frames for a time, for good when 0; the socket stays open and answers pings."""
-        self._silent_until = time.monotonic() + milliseconds / 1000 if milliseconds else float("inf")
-
-    def abort(self) -> None:
-        """Cut the connection without a close frame, as a lost line does."""
-        self.queue.clear()
-        if self._request is not None and self._request.transport is not None:
-            self._request.transport.abort()
-
-    def go_away(self) -> None:
-        """Close in order, as a server does that is taken down."""
-        task = asyncio.get_running_loop().create_task(self.socket.close(code=1001))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
-    async def _send(self) -> None:
-        with contextlib.suppress(ClientConnectionResetError, ConnectionError):
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                while self.queue:
-                    item = self.queue[0]
-                    if isinstance(item, float):
-                        await asyncio.sleep(item)
-                    else:
-                        await self.socket.send_frame(item, WSMsgType.TEXT)
-                    if self.queue:
-                        self.queue.popleft()
 
     # --- subscriptions ---------------------------------------------------------------------------------------------
     def _prefix(self, name: str) -> bytes | None:
@@ -304,9 +209,7 @@ class StreamConnection:
 
     def close(self) -> None:
         """Leave all lists."""
-        for _, timer in self._held.values():
-            timer.cancel()
-        self._held.clear()
+        self.forget_held()
         for name in list(self.streams):
             self.unsubscribe(name)
         for key in self.event_filters:
@@ -375,16 +278,13 @@ class StreamConnection:
     # --- life ------------------------------------------------------------------------------------------------------
     async def serve(self, request: web.Request, keep_alive: KeepAlive) -> None:
         """Read until the client, a limit or the end of the connection's life ends it."""
-        self._request = request
         self.hub.connections.add(self)
-        sender = asyncio.get_running_loop().create_task(self._send(), name="stream sender")
-        try:
-            async with keep_alive.guard(self.socket) as pulse:
-                await self._read(pulse)
-        finally:
-            self.close()
-            sender.cancel()
-            await asyncio.gather(sender, return_exceptions=True)
+        async with self.sending(request):
+            try:
+                async with keep_alive.guard(self.socket) as pulse:
+                    await self._read(pulse)
+            finally:
+                self.close()
 
     async def _read(self, pulse: Pulse) -> None:
         async for message in self.socket:
@@ -392,8 +292,7 @@ class StreamConnection:
                 await self.socket.close(code=1008, message=b"Too many requests")
                 return
             if message.type is WSMsgType.TEXT:
-                self.queue.append(self.control(message.data))  # past silence: a reply is not a stream frame
-                self._wake.set()
+                self.reply(self.control(message.data))
             elif message.type is WSMsgType.PING:
                 await self.socket.pong(message.data)
             elif message.type is WSMsgType.PONG:

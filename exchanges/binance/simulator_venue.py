@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 import string
-import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,10 +23,10 @@ from exchanges.simulator.faults import FaultRegistry
 from exchanges.simulator.flow import MarketFlow, MarketTrade, Snapshot
 from exchanges.simulator.instrument import Instrument
 from exchanges.simulator.ledger import Account
+from exchanges.simulator.messages import MessageLog
 
 LISTEN_KEY_LIFE_MS = 60 * 60 * 1000
 RECENT_TRADES = 1000
-MESSAGES_KEPT = 5_000
 _ALPHABET = string.ascii_letters + string.digits
 
 
@@ -88,19 +87,9 @@ class Venue:
         self.listen_keys: dict[str, ListenKey] = {}
         self.requests: Counter[str] = Counter()
         self.halted: set[str] = set()
-        self.messages: deque[tuple[int, str, str]] = deque(maxlen=MESSAGES_KEPT)
-        """(UTC ns, "request" | "answer" | "event", text) of order calls, failures and user events, newest last."""
+        self.messages = MessageLog()
         self.configuration_events: Callable[[str, dict[str, Any]], None] = lambda account, event: None
         """Sends an ACCOUNT_CONFIG_UPDATE body to an account's sockets; set by the server."""
-
-    def note(self, kind: str, text: str) -> None:
-        self.messages.append((time.time_ns(), kind, text))
-
-    def messages_about(self, text: str) -> list[dict[str, Any]]:
-        """The newest messages that contain this text, in the order in which they came."""
-        return [
-            {"time_ns": time_ns, "kind": kind, "text": said} for time_ns, kind, said in self.messages if text in said
-        ]
 
     def instrument(self, symbol: str) -> Instrument:
         instrument = self.exchange.instruments.get(symbol)

@@ -232,7 +232,7 @@ async def test_reordered_frames_change_places_within_their_stream_and_none_is_lo
 
 
 async def test_a_frame_whose_stream_says_nothing_more_goes_out_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exchanges.binance.simulator_streams.REORDER_LIMIT_S", 0.02)
+    monkeypatch.setattr("exchanges.simulator.connection.REORDER_LIMIT_S", 0.02)
     async with venue() as (server, client):
         stream = await client.connect(DEPTH)
         await settled(stream)
