@@ -191,16 +191,23 @@ def new_strategy(
 def ctl(
     process: Annotated[str, typer.Argument(help='A process, like trader or trading_engine.binance, or "all".')],
     command: Annotated[str, typer.Argument(help='What it shall do; "commands" lists what it knows.')],
-    arguments: Annotated[list[str] | None, typer.Argument(help="key=value, read as JSON where it is JSON.")] = None,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(help="key=value, read as JSON where it is JSON; a strategy's name may stand alone."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Answers as one JSON object.")] = False,
     timeout: Annotated[float, typer.Option(min=0.1, max=60.0, help="Seconds to wait for each answer.")] = 2.0,
     config: ConfigOption = None,
 ) -> None:
-    """Send a command to one running process, or to all, and print the answers."""
+    """Send a command to one running process, or to all, and print the answers.
+
+    The trader's own: set-param, pause, resume, stop, each with a strategy's NAME; swap-strategy NAME [FILE.py:Class];
+    cancel-all.
+    """
     from processes import control
 
     run_dir = _load(config).instance.run_dir
-    given = dict(_key_value(text) for text in arguments or [])
+    given = _ctl_arguments(command, arguments or [])
     names = control.running(run_dir) if process == "all" else [process]
     if not names:
         raise Failure(f"nothing is running: no control socket in {run_dir}", ExitCode.NO_ANSWER)
@@ -219,6 +226,30 @@ def ctl(
         for sentence in failed.values():
             typer.echo(f"corelane: {sentence}", err=True)
     raise typer.Exit(ExitCode.NO_ANSWER if failed else ExitCode.OK)
+
+
+NAMELESS = {
+    "set-param": ("strategy",),
+    "pause": ("strategy",),
+    "resume": ("strategy",),
+    "stop": ("strategy",),
+    "swap-strategy": ("strategy", "module"),
+}
+"""What the words without a key are called, by command."""
+
+
+def _ctl_arguments(command: str, texts: list[str]) -> dict[str, Any]:
+    """key=value pairs; what has no key is named by its place."""
+    names = NAMELESS.get(command, ())
+    alone = [text for text in texts if "=" not in text]
+    if len(alone) > len(names):
+        raise Failure(f"argument {alone[len(names)]!r}: expected key=value", ExitCode.CONFIG)
+    given: dict[str, Any] = dict(zip(names, alone, strict=False))
+    if given.get("module", "").rpartition(":")[0].endswith(".py"):
+        file, _, name = given["module"].rpartition(":")
+        if Path(file).is_file():  # the trader runs in another directory than the user
+            given["module"] = f"{Path(file).absolute()}:{name}"
+    return given | dict(_key_value(text) for text in texts if "=" in text)
 
 
 def _key_value(text: str) -> tuple[str, Any]:

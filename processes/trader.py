@@ -26,6 +26,7 @@ from shm.instance import VENUE_CODES
 from shm.layout import ProcessState, Word
 from shm.ring import BroadcastReader, LosslessReader, LosslessWriter
 from shm.table import TableReader, Words
+from strategy.code_swap import SwapError
 from strategy.container import StrategyContainer
 from strategy.loader import StrategyLoadError
 from strategy.measures import HISTOGRAMS, Measures
@@ -224,6 +225,7 @@ class Trader:
         service.on_control("resume", lambda arguments: self._each(arguments, StrategyRunner.resume))
         service.on_control("stop", lambda arguments: self._each(arguments, StrategyRunner.stop))
         service.on_control("set-param", self._answer_set_param)
+        service.on_control("swap-strategy", self._answer_swap_strategy)
         service.on_control("cancel-all", self._answer_cancel_all)
 
     def _answer_status(self, _arguments: dict[str, Any]) -> dict[str, Any]:
@@ -251,14 +253,27 @@ class Trader:
         if not isinstance(table, dict) or not (table or changes):
             raise ControlError("set-param: expected at least one parameter, like order_size=0.01")
         changes |= table
+        name = self._named(arguments)
+        try:
+            return {"strategy": name, "parameters": self.container.set_parameters(name, changes)}
+        except ParameterError as error:
+            raise ControlError(str(error)) from None
+
+    def _named(self, arguments: dict[str, Any]) -> str:
+        """The strategy that a command names, or the only one."""
         name = arguments.get("strategy")
         if name is None:
             if len(self._config.strategies) != 1:
                 raise ControlError("strategy: missing, expected a name: there is more than one strategy")
             name = self._config.strategies[0].name
+        return str(name)
+
+    def _answer_swap_strategy(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Code from "module" (absent: where it came from, read anew); what else is given are parameters."""
+        changes = {key: value for key, value in arguments.items() if key not in ("strategy", "module")}
         try:
-            return {"strategy": name, "parameters": self.container.set_parameters(str(name), changes)}
-        except ParameterError as error:
+            return self.container.swap_strategy(self._named(arguments), str(arguments.get("module", "")), changes)
+        except SwapError as error:
             raise ControlError(str(error)) from None
 
     def _answer_cancel_all(self, _arguments: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,9 @@ When what is called:
     on_balance    a balance of a venue it uses changed
     on_timer      a timer set with `set_timer` is due
     on_error      a request that is not a new order could not be made, or a limit tripped
-    on_stop       before its orders are canceled at the end
+    on_stop       before its orders are canceled at the end (not at a code swap, nor where a restart keeps its orders)
+    export_state  asked of the old code at a code swap: plain values that the new code shall know
+    import_state  given to the new code at a code swap, in place of on_start; see there
 """
 
 from __future__ import annotations
@@ -145,3 +147,19 @@ class AbstractStrategy:
     def on_timer(self, name: str) -> None: ...
     def on_stale(self, instrument: Instrument, reason: str) -> None: ...
     def on_error(self, refusal: Refusal) -> None: ...
+
+    # --- when its code is swapped -----------------------------------------------------------------------------------
+    def export_state(self) -> Any:
+        """What the code that replaces this one shall know: numbers, texts, lists, dicts; a tuple arrives as a list.
+
+        Called by `corelane ctl trader swap-strategy`, between two callbacks. The default gives an empty dict.
+        """
+        return {}
+
+    def import_state(self, state: Any) -> None:
+        """Take over from the code before this: called in place of on_start; orders, positions and timers are there.
+
+        Read everything, set timers, send nothing yet. An exception here leaves the old code running. Code that does
+        not write this method starts as after an interruption: on_start, then on_ready.
+        """
+        self.on_start()

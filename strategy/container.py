@@ -35,8 +35,9 @@ from shm.layout import (
     client_order_id,
 )
 from shm.records import ProcessRow
-from strategy import parameters
+from strategy import code_swap, parameters
 from strategy.abstract_strategy import AbstractStrategy
+from strategy.code_swap import SwapError
 from strategy.instrument import Instrument, InstrumentError
 from strategy.loader import StrategyLoadError, load_strategy_class, where
 from strategy.measures import Measures
@@ -120,6 +121,8 @@ class StrategyContainer:
         self.marks: dict[int, int] = {}
         """Mark price mantissa (MONEY_SCALE) by instrument id."""
         self._loaded: list[tuple[StrategySettings, AbstractStrategy]] = []
+        self._folder: Path | None = None
+        """Where relative files of strategies are looked for."""
         self._runners_by_instrument: dict[int, list[StrategyRunner]] = {}
         self._wanted_cancels: dict[int, Order] = {}
         self._later: deque[tuple[StrategyRunner, str, tuple[Any, ...]]] = deque()
@@ -145,6 +148,7 @@ class StrategyContainer:
 
         Raises StrategyLoadError with one sentence for anything that is wrong with its class, instruments or parameters.
         """
+        self._folder = folder
         who = f"strategy {settings.name}"
         if any(known.id == settings.id for known, _ in self._loaded) or settings.id in self.runners:
             raise StrategyLoadError(f"{who}: id {settings.id} is already another strategy's")
@@ -159,7 +163,7 @@ class StrategyContainer:
                 raise StrategyLoadError(f"{who}: instrument {name!r}: {symbol} is not among the venue's symbols")
         try:
             strategy = kind()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise StrategyLoadError(f"{who}: {kind.__name__}() failed at {where(error)}: {error}") from error
         try:
             strategy.parameters = parameters.build(kind.Parameters, settings.parameters)
@@ -185,6 +189,26 @@ class StrategyContainer:
         strategy.parameters = parameters.change(strategy.parameters, changes)
         self.log.info("strategy %s: parameters changed: %s", name, changes)
         return parameters.values_of(strategy.parameters)
+
+    def swap_strategy(self, name: str, module: str = "", changes: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Replace the code of a strategy while its orders live on; `module` "": its own, read anew. See code_swap.py.
+
+        Raises SwapError, and then the old code runs on.
+        """
+        runner = self.find(name)
+        if runner is None:
+            waiting = any(settings.name == name for settings, _ in self._loaded)
+            known = ", ".join(one.name for one in self.runners.values()) or "none"
+            raise SwapError(
+                f"strategy {name} waits for its instruments, and runs no code yet"
+                if waiting
+                else f"strategy: found {name!r}, expected one of: {known}"
+            )
+        try:
+            return code_swap.swap(runner, module or runner.module, self._folder, changes or {})
+        except SwapError as error:
+            self.log.error("strategy %s: code not swapped: %s", name, error)
+            raise
 
     def stop_all(self) -> None:
         """Stop every strategy and cancel every order of this trader; `turn` on until `open_orders` is 0."""
@@ -228,7 +252,9 @@ class StrategyContainer:
                 continue
             self._loaded.remove((settings, strategy))
             risk = StrategyRisk(settings.limits, [instrument for _, instrument in instruments])
-            runner = StrategyRunner(self, strategy, settings.id, settings.name, instruments, risk, settings.on_start)
+            runner = StrategyRunner(
+                self, strategy, settings.id, settings.name, instruments, risk, settings.on_start, settings.module
+            )
             if self._stopping:
                 runner.state = RunnerState.STOPPED
             self.runners[settings.id] = runner
@@ -653,6 +679,7 @@ class StrategyContainer:
             "id": runner.id,
             "state": runner.state.name,
             "text": runner.text,
+            "module": runner.module,
             "stale": [runner.instrument_by_id(one).name for one in sorted(runner.stale)],
             "parameters": parameters.values_of(runner.strategy.parameters),
             "open_orders": [

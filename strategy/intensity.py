@@ -17,7 +17,7 @@ Called by `market_making.py` for each public trade (about 0.5 us) and every few 
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final
 
 BUCKETS: Final = 256
 """Depths are counted in half ticks up to this many; deeper ones count as the last. With a spread of an odd number of
@@ -77,6 +77,17 @@ class IntensityEstimator:
     def pause(self) -> None:
         """Data is not fresh: the time until the next `fade` does not count."""
         self._last_fade_ns = 0
+
+    def export_state(self) -> dict[str, Any]:
+        """What was learnt, in plain values: for `import_state` of another one."""
+        return {"tick": self._tick, "counts": list(self._counts), "elapsed_s": self._elapsed_s}
+
+    def import_state(self, state: dict[str, Any]) -> None:
+        """Go on from what another one has learnt; of another tick or number of buckets nothing is taken."""
+        if state["tick"] == self._tick and len(state["counts"]) == BUCKETS:
+            self._counts = [float(count) for count in state["counts"]]
+            self._elapsed_s = float(state["elapsed_s"])
+        self.pause()
 
     def value(self) -> tuple[float, float] | None:
         """(A, k), or None while too little was seen."""

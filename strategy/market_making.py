@@ -7,13 +7,15 @@ requote threshold, and never touched before its minimum lifetime: queue position
 position limit the side that would add is not quoted. On stale data nothing is quoted; the container pulls the orders.
 
 The estimates need data; until they have it, and whenever the fit fails, the priors of the parameters stand in. One
-object quotes each of its instruments independently. Loaded as "strategy.market_making:MarketMakingStrategy".
+object quotes each of its instruments independently. Orders that are open when it becomes Ready (kept over a restart of
+the trader) and when its code is swapped are its quotes from then on; the estimates go over to the new code. Loaded as
+"strategy.market_making:MarketMakingStrategy".
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -115,10 +117,46 @@ class MarketMakingStrategy(AbstractStrategy):
         }
 
     def on_ready(self) -> None:
-        """Orders that are open now (taken over, or from before an interruption) are not where they should be."""
-        self.cancel_all()
+        """Orders that are open (taken over, or from before an interruption) are quotes like any other: one a side."""
+        for order in self._take_over_orders():
+            self.cancel(order)
+
+    def export_state(self) -> dict[str, Any]:
+        """The estimates, by instrument; orders are found again among the strategy's own."""
+        return {
+            instrument.name: {
+                "volatility": self._quoters[instrument.id].volatility.export_state(),
+                "intensity": self._quoters[instrument.id].intensity.export_state(),
+            }
+            for instrument in self.instruments
+        }
+
+    def import_state(self, state: dict[str, Any]) -> None:
+        """Go on with the estimates and the quotes of the code before; of other code nothing but the quotes is taken."""
+        self.on_start()
+        for instrument in self.instruments:
+            learnt = state.get(instrument.name, {})
+            if "volatility" in learnt and "intensity" in learnt:
+                self._quoters[instrument.id].volatility.import_state(learnt["volatility"])
+                self._quoters[instrument.id].intensity.import_state(learnt["intensity"])
+        self._take_over_orders()
+
+    def _take_over_orders(self) -> list[Order]:
+        """Make the newest open order of each side the quote of that side; the others."""
         for quoter in self._quoters.values():
             quoter.bid = quoter.ask = None
+        others = []
+        for order in sorted(self.orders, key=lambda order: order.client_order_id, reverse=True):
+            quoter = self._quoters[order.instrument.id]
+            if order.is_terminal:
+                continue
+            if order.is_buy and quoter.bid is None:
+                quoter.bid = order
+            elif not order.is_buy and quoter.ask is None:
+                quoter.ask = order
+            else:
+                others.append(order)
+        return others
 
     def on_stop(self) -> None:
         for name, quoter in ((one.name, self._quoters[one.id]) for one in self.instruments):

@@ -68,10 +68,9 @@ class StrategyRunner:
 
     def __init__(
         self, container: StrategyContainer, strategy: AbstractStrategy, strategy_id: int, name: str,
-        instruments: list[tuple[VenueLink, Instrument]], risk: StrategyRisk, on_start: str,
+        instruments: list[tuple[VenueLink, Instrument]], risk: StrategyRisk, on_start: str, module: str,
     ) -> None:  # fmt: skip
         self.container = container
-        self.strategy = strategy
         self.id = strategy_id
         self.name = name
         self.risk = risk
@@ -98,6 +97,12 @@ class StrategyRunner:
         self._busy = False
         self._slow_logged_ns = 0
         self._slow = 0
+        self.take_over(strategy, module)
+
+    def take_over(self, strategy: AbstractStrategy, module: str) -> None:
+        """From now on this object is what runs here; `module` is where its code comes from."""
+        self.strategy = strategy
+        self.module = module
         strategy._runner = self
         # None where the strategy did not write the callback: nothing is called, nothing is timed.
         self.handlers: dict[str, Callable[..., None] | None] = {
@@ -117,7 +122,7 @@ class StrategyRunner:
         self._busy = True
         try:
             handler(*arguments)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._busy = False
             self.fail(handler.__name__, error)
             return
@@ -192,6 +197,14 @@ class StrategyRunner:
             self.log.info("strategy %s goes on", self.name)
             if self.started and self.is_ready:
                 self.notify("on_ready")
+
+    def begin_anew(self) -> None:
+        """New code stands here and knows nothing of what is open: as after an interruption."""
+        if self.state == RunnerState.FAILED:
+            self.text = ""
+            self.state = RunnerState.RUNNING if self.started else RunnerState.LOADED
+        if self.started and self.is_ready and self.state == RunnerState.RUNNING:
+            self.notify("on_ready")
 
     def stop(self) -> None:
         """Say goodbye, cancel everything; STOPPED when the venue's word on each order is here."""
@@ -377,10 +390,14 @@ class StrategyRunner:
             self.notify("on_error", Refusal(Reason.RISK_LOSS, text))
 
     def set_timer(self, seconds: float, name: str, repeat: bool) -> None:
-        if not seconds > 0.0:
-            raise ValueError(f"timer {name!r} is to run after {seconds} s, expected a positive number")
+        self.check_timer(seconds, name)
         interval_ns = round(seconds * 1e9)
         self.container.timers.set(self, name, self.clock() + interval_ns, interval_ns if repeat else 0)
+
+    def check_timer(self, seconds: float, name: str) -> None:
+        """Raises ValueError."""
+        if not seconds > 0.0:
+            raise ValueError(f"timer {name!r} is to run after {seconds} s, expected a positive number")
 
     def cancel_timer(self, name: str) -> None:
         self.container.timers.cancel(self, name)

@@ -73,6 +73,20 @@ class VolatilityEstimator:
         self._weights += self._weight * (1.0 - self._weights)
         self.samples += 1
 
+    def export_state(self) -> dict[str, float]:
+        """What was learnt, in plain values: for `import_state` of another one."""
+        return {
+            "variance_per_s": self._variance / (self._interval_ns / 1e9), "weights": self._weights,
+            "samples": self.samples,
+        }  # fmt: skip
+
+    def import_state(self, state: dict[str, float]) -> None:
+        """Go on from what another one has learnt, also on another grid; the next mid starts a new segment."""
+        self._variance = state["variance_per_s"] * (self._interval_ns / 1e9)
+        self._weights = state["weights"]
+        self.samples = int(state["samples"])
+        self.reset()
+
     def value(self) -> float | None:
         """sigma, or None while too few changes were seen."""
         if self.samples < self._minimum:

@@ -338,6 +338,17 @@ def test_parameters_change_live_and_all_or_nothing(trading: Trading) -> None:
     trading.until(lambda: trading.around.of(RequestType.NEW)[-1].price == 5_800_000)
 
 
+def test_code_is_swapped_over_control_while_its_order_stays(trading: Trading, directory: Path) -> None:
+    order = next(iter(trading.around.open))
+    (directory / "one.py").write_text(CODE + "    def on_quote(self, quote:\n")
+    with pytest.raises(Exception, match=r"SyntaxError at .*one.py.*; the old code runs on"):
+        trading.ask("swap-strategy", strategy="one")
+    (directory / "one.py").write_text(CODE.replace("price: float", "price: float\n    more: int = 3"))
+    answer = trading.ask("swap-strategy", more=4)
+    assert (answer["parameters"], answer["open_orders"]) == ({"price": 59000.0, "more": 4}, 1)
+    assert order in trading.around.open and trading.ask("status")["strategies"]["one"]["state"] == "RUNNING"
+
+
 def test_it_sleeps_on_a_doorbell_and_is_woken(make_trading: Callable[..., Trading]) -> None:
     trading = make_trading(wait="doorbell")
     trading.start()
