@@ -25,6 +25,7 @@ from exchanges.simulator.orders import (
     ExpiryReason,
     NewOrder,
     Order,
+    OrderRules,
     OrderState,
     OrderType,
     Report,
@@ -40,13 +41,21 @@ FIRST_ORDER_ID = 33_878_890_001
 FIRST_TRADE_ID = 8_123_340_001
 """Ids of our fills count on their own: a recorded market's ids must not be given twice."""
 
+DEFAULT_RULES = OrderRules()
 OnReports = Callable[[str, list[Report]], None]
 
 
 class SimulatedExchange:
     """All symbols and all accounts. Not thread-safe: one event loop owns it."""
 
-    def __init__(self, instruments: Iterable[Instrument], clock_ms: Callable[[], int], on_reports: OnReports) -> None:
+    def __init__(
+        self,
+        instruments: Iterable[Instrument],
+        clock_ms: Callable[[], int],
+        on_reports: OnReports,
+        rules: OrderRules = DEFAULT_RULES,
+    ) -> None:
+        self.rules = rules
         self.instruments = {instrument.symbol: instrument for instrument in instruments}
         self.matchers = {symbol: Matcher(self) for symbol in self.instruments}
         self.accounts: dict[str, Account] = {}
@@ -65,8 +74,37 @@ class SimulatedExchange:
         self._depth = 0
 
     def add_account(self, account: Account) -> None:
-        account.inverse = {symbol for symbol, instrument in self.instruments.items() if instrument.inverse}
         self.accounts[account.name] = account
+        self._describe_instruments(account)
+
+    def _describe_instruments(self, account: Account) -> None:
+        listed = self.instruments.items()
+        account.inverse = {symbol for symbol, instrument in listed if instrument.inverse}
+        account.options = {symbol for symbol, instrument in listed if instrument.option}
+        rates: dict[str, tuple[Decimal, Decimal]] = {}
+        for symbol, instrument in listed:
+            if instrument.maker_fee is not None and instrument.taker_fee is not None:
+                rates[symbol] = (instrument.maker_fee, instrument.taker_fee)
+        account.rates = rates
+
+    # --- listing ---------------------------------------------------------------------------------------------------
+    def list_instrument(self, instrument: Instrument) -> None:
+        """A new contract, from now on."""
+        self.instruments[instrument.symbol] = instrument
+        self.matchers[instrument.symbol] = Matcher(self)
+        for account in self.accounts.values():
+            self._describe_instruments(account)
+
+    def deliver(self, symbol: str, price: Decimal) -> None:
+        """The contract ends: open orders are canceled, positions closed at `price` without a trade or a fee."""
+        self.marks[symbol] = price
+        with self._moment():
+            for account in self.accounts.values():
+                self.cancel_all(account.name, symbol)
+                position = account.positions.get(symbol)
+                if position is not None and position.quantity:
+                    account.wallet += position.fill(position.quantity < 0, price, abs(position.quantity))
+                    position.update_ms = self._now()
 
     # --- the market ------------------------------------------------------------------------------------------------
     def on_top(
@@ -119,7 +157,9 @@ class SimulatedExchange:
             if request.time_in_force is TimeInForce.GTX and matcher.would_take(order, request.price):
                 raise OrderRefused(Refusal.POST_ONLY_WOULD_TAKE)
             limit = self._limit(order, instrument)
-            if request.time_in_force is TimeInForce.FOK and matcher.available(order, limit) < request.quantity:
+            fok = request.time_in_force is TimeInForce.FOK
+            killed = fok and matcher.available(order, limit) < request.quantity
+            if killed and self.rules.refuses_fill_or_kill:
                 raise OrderRefused(Refusal.FILL_OR_KILL)
             if dry_run:
                 return order
@@ -131,7 +171,10 @@ class SimulatedExchange:
             if request.good_till_ms:
                 self._good_till[order.order_id] = order
             self._report(ReportKind.ACCEPTED, order, now)
-            self._match(order, limit, now)
+            if killed:
+                self.expired(order, ExpiryReason.IMMEDIATE_REMAINDER, now)
+            else:
+                self._match(order, limit, now)
         return order
 
     def cancel(self, order: Order) -> None:
@@ -151,7 +194,8 @@ class SimulatedExchange:
         return orders
 
     def amend(self, order: Order, price: Decimal, quantity: Decimal, modify_id: str = "") -> None:
-        """New price and total quantity; the order goes to the end of the queue at its price.
+        """New price and total quantity; the order goes to the end of the queue at its price, unless the rules let it
+        keep its place.
 
         It is canceled instead when the new quantity is already filled, or when it is post-only and would take."""
         if not order.state.is_open:
@@ -160,17 +204,25 @@ class SimulatedExchange:
             raise OrderRefused(Refusal.AMEND_NOT_LIMIT)
         if order.amendments >= MAX_AMENDMENTS:
             raise OrderRefused(Refusal.AMEND_TOO_MANY)
-        if price == order.price and quantity == order.quantity:
+        keeps_place = self.rules.smaller_amend_keeps_place and price == order.price and quantity <= order.quantity
+        if not keeps_place and price == order.price and quantity == order.quantity:
             raise OrderRefused(Refusal.AMEND_NO_CHANGE)
         instrument = self.instruments[order.symbol]
         instrument.check_price(price)
         instrument.check_quantity(quantity, False)
         instrument.check_mark_band(price, self.mark(order.symbol), order.is_buy)
-        if not order.request.reduce_only and price * quantity < instrument.min_notional:
+        if not order.request.reduce_only and instrument.value(price, quantity) < instrument.min_notional:
             raise OrderRefused(Refusal.AMEND_NOTIONAL_TOO_SMALL, str(instrument.min_notional))
-        added = price * (quantity - order.filled) - order.price * order.remaining
+        added = instrument.value(price, quantity - order.filled) - instrument.value(order.price, order.remaining)
         self._check_margin(order.account, order.symbol, order.is_buy, quantity - order.filled, added, order)
         matcher = self.matchers[order.symbol]
+        if keeps_place and quantity > order.filled:
+            with self._moment():
+                order.quantity, order.update_ms = quantity, self._now()
+                order.amendments += 1
+                order.modify_id = modify_id
+                self._report(ReportKind.AMENDED, order, order.update_ms)
+            return
         with self._moment():
             now = self._now()
             matcher.remove(order)
@@ -234,7 +286,8 @@ class SimulatedExchange:
 
     def position_margin(self, account: str, symbol: str) -> Decimal:
         owner = self.accounts[account]
-        return abs(owner.position(symbol).quantity) * self.mark(symbol) / owner.leverage_of(symbol)
+        held = abs(owner.position(symbol).quantity)
+        return self.instruments[symbol].value(self.mark(symbol), held) / owner.leverage_of(symbol) if held else ZERO
 
     def order_margin(self, account: str, symbol: str) -> Decimal:
         bids, asks = self.open_notionals(account, symbol)
@@ -247,13 +300,14 @@ class SimulatedExchange:
         return max(ZERO, money(owner.wallet + open_profit - self.margin_used(account)))
 
     def open_notionals(self, account: str, symbol: str) -> tuple[Decimal, Decimal]:
-        """price * remaining of the open bids and asks."""
+        """Values of what remains of the open bids and asks."""
         bids = asks = ZERO
+        value = self.instruments[symbol].value
         for order in self._open_orders(account, symbol).values():
             if order.is_buy:
-                bids += order.price * order.remaining
+                bids += value(order.price, order.remaining)
             else:
-                asks += order.price * order.remaining
+                asks += value(order.price, order.remaining)
         return bids, asks
 
     # --- checks ----------------------------------------------------------------------------------------------------
@@ -265,10 +319,11 @@ class SimulatedExchange:
             instrument.check_price(request.price)
             instrument.check_mark_band(request.price, mark, request.is_buy)
         price = mark if market else request.price
-        if not request.reduce_only and price * request.quantity < instrument.min_notional:
+        value = instrument.value(price, request.quantity)
+        if not request.reduce_only and value < instrument.min_notional:
             raise OrderRefused(Refusal.NOTIONAL_TOO_SMALL, str(instrument.min_notional))
         duplicate = self._by_client.get((account, request.symbol, request.client_order_id))
-        if duplicate is not None and duplicate.state.is_open:
+        if self.rules.unique_client_order_ids and duplicate is not None and duplicate.state.is_open:
             raise OrderRefused(Refusal.DUPLICATE_CLIENT_ORDER_ID)
         if len(self._open_orders(account, request.symbol)) >= instrument.max_open_orders:
             raise OrderRefused(Refusal.TOO_MANY_OPEN_ORDERS)
@@ -277,7 +332,7 @@ class SimulatedExchange:
             if not position or (position > 0) == request.is_buy:
                 raise OrderRefused(Refusal.REDUCE_ONLY)
             return
-        self._check_margin(account, request.symbol, request.is_buy, request.quantity, price * request.quantity, None)
+        self._check_margin(account, request.symbol, request.is_buy, request.quantity, value, None)
 
     def _check_margin(
         self, account: str, symbol: str, is_buy: bool, quantity: Decimal, added: Decimal, amended: Order | None

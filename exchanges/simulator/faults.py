@@ -63,6 +63,8 @@ class Fault:
 class FaultRegistry:
     """Armed faults and what has struck. `active` is the cheap question of the hot path."""
 
+    kinds: tuple[str, ...] = KINDS
+    """What this venue's wire layer knows how to do."""
     armed: list[Fault] = field(default_factory=list)
     injected: Counter[str] = field(default_factory=Counter)
     with_order_in_flight: Counter[str] = field(default_factory=Counter)
@@ -72,8 +74,8 @@ class FaultRegistry:
     def arm(self, description: Mapping[str, Any]) -> Fault:
         """Arm from the admin endpoint's JSON; SimulatorError names what is wrong."""
         kind = description.get("kind")
-        if kind not in KINDS:
-            raise SimulatorError(f"fault kind: expected one of {', '.join(KINDS)}, found {kind!r}")
+        if kind not in self.kinds:
+            raise SimulatorError(f"fault kind: expected one of {', '.join(self.kinds)}, found {kind!r}")
         texts = ("stream", "route", "path", "method", "symbol")
         numbers = {"count": 1, "delay_ms": 0, "skip": 0}
         for name, value in description.items():

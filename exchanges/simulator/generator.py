@@ -4,7 +4,7 @@ What it imitates was measured on five minutes and 45 seconds of recorded BTCUSDT
 2024-08-08 (66,089 and 53,992 best-level updates, 21,313 and 14,076 trades, 6,551 and 6,586 deltas); the numbers
 stand in the two profiles below. It does not imitate what a strategy could learn from: moves are a random walk.
 
-All symbols share one sequence of update ids that jumps, as at the venue. Deltas come every 100 ms.
+All symbols share one sequence of update ids that jumps, as at the venues. Deltas come every 100 ms unless told else.
 """
 
 from __future__ import annotations
@@ -83,32 +83,45 @@ ETH_PROFILE = FlowProfile(
 
 
 def profile_for(instrument: Instrument) -> FlowProfile:
-    """The measured profile, or for other symbols BTC's with quantities and moves scaled to price and tick."""
-    if instrument.base == "BTC":
-        return BTC_PROFILE
-    if instrument.base == "ETH":
-        return ETH_PROFILE
+    """The measured profile; for other symbols BTC's with quantities and moves scaled to price, tick and unit."""
     price, tick = float(instrument.reference_price), float(instrument.tick_size)
-    shift = math.log(61_800 / price)
-    ticks = math.log(max((price / tick) / 618_000, 0.25 / 4))
+    if instrument.base == "ETH":
+        profile, measured_price, measured_tick = ETH_PROFILE, 2_681.0, 0.01
+    else:
+        profile, measured_price, measured_tick = BTC_PROFILE, 61_800.0, 0.1
+    measured = instrument.base in ("BTC", "ETH")
+    if measured and not instrument.inverse and tick == measured_tick:
+        return profile
+    shift = math.log(price if instrument.inverse else 1.0) + (0.0 if measured else math.log(measured_price / price))
+    ticks = math.log(max((price / tick) / (measured_price / measured_tick), 0.25 / 4))
     quantity: dict[str, Any] = {
-        name: (getattr(BTC_PROFILE, name)[0] + shift, getattr(BTC_PROFILE, name)[1])
+        name: (getattr(profile, name)[0] + shift, getattr(profile, name)[1])
         for name in ("top_quantity", "trade_quantity", "deep_quantity")
     }
-    jump, deep = BTC_PROFILE.jump_ticks, BTC_PROFILE.deep_ticks
+    jump, deep = profile.jump_ticks, profile.deep_ticks
     moves: dict[str, Any] = {
         "jump_ticks": (jump[0] + ticks, jump[1]),
         "deep_ticks": (max(deep[0] + ticks, 2.0), deep[1]),
     }
-    return replace(BTC_PROFILE, **quantity, **moves)
+    return replace(profile, **quantity, **moves)
 
 
 class GeneratedFlow:
-    """Endless market of several symbols; `base_ms` is the market clock at the start of the flow."""
+    """Endless market of several symbols; `base_ms` is the market clock at the start of the flow, `delta_every_ns` the
+    time that one delta gathers, and `activity` scales all rates of the profiles."""
 
-    def __init__(self, instruments: Sequence[Instrument], seed: int, base_ms: int) -> None:
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        seed: int,
+        base_ms: int,
+        delta_every_ns: int = WINDOW_NS,
+        activity: float = 1.0,
+    ) -> None:
         self.symbols = tuple(instrument.symbol for instrument in instruments)
         self.base_ms = base_ms
+        self._every_ns = delta_every_ns
+        self._activity = activity
         self._rng = np.random.default_rng(seed)
         self._update_id = 9_000_000_000_000 + int(self._rng.integers(1_000_000))
         self._last_ns = 0
@@ -141,20 +154,20 @@ class GeneratedFlow:
         return None
 
     def _make_window(self) -> None:
-        """All events of the next 100 ms."""
-        start, end = self._window_ns, self._window_ns + WINDOW_NS
+        """All events until the next deltas."""
+        start, end = self._window_ns, self._window_ns + self._every_ns
         rng = self._rng
         actions: list[tuple[int, str, str]] = []
         for symbol, book in self._books.items():
             profile = book.profile
-            seconds = WINDOW_NS / 1e9
+            seconds = self._every_ns / 1e9 * self._activity
             # Takers and jumps also change the best levels; the rest of the measured rate is size changes.
             sizes = max(profile.top_rate - profile.taker_rate - 2 * profile.jump_rate, 1.0)
             rates = {
                 "size": sizes * seconds,
                 "take": profile.taker_rate * seconds,
                 "jump": profile.jump_rate * seconds,
-                "deep": profile.deep_updates,
+                "deep": profile.deep_updates * 10 * seconds,
             }
             for action, mean in rates.items():
                 times = rng.integers(start, end, size=int(rng.poisson(mean)))

@@ -37,6 +37,15 @@ class Instrument:
     reference_price: Decimal = Decimal(1)
     """Where a generated market starts."""
     inverse: bool = False
+    option: bool = False
+    """Charged as an option: by its quantity, never more than an eighth of its premium."""
+    maker_fee: Decimal | None = None
+    taker_fee: Decimal | None = None
+    """Rates of this contract; None: the account's."""
+
+    def value(self, price: Decimal, quantity: Decimal) -> Decimal:
+        """Of `quantity` at `price`, in the currency of profit."""
+        return quantity / price if self.inverse else price * quantity
 
     @property
     def settle(self) -> str:

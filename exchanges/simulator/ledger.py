@@ -18,7 +18,7 @@ The inverse column is s * A * (1 / average price - 1 / exit) with average price 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
@@ -27,6 +27,8 @@ from exchanges.simulator.orders import Trade
 ZERO = Decimal(0)
 MONEY_STEP = Decimal("1e-8")
 COIN_STEP = Decimal("1e-18")
+OPTION_FEE_CAP = Decimal("0.125")
+"""Deribit's: an option's fee is never more than 12.5 % of its price."""
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 """60 digits: products of prices, quantities and costs stay exact before the one rounding each rule names."""
 
@@ -136,10 +138,20 @@ class InversePosition(Position):
 
 
 @dataclass(slots=True)
+class OptionPosition(Position):
+    """An option: linear in the currency it is quoted in, but its fee goes by quantity and is capped by the premium."""
+
+    def fee(self, price: Decimal, quantity: Decimal, rate: Decimal) -> Decimal:
+        by_quantity = _EXACT.multiply(quantity, rate)
+        return money(min(by_quantity, _EXACT.multiply(_EXACT.multiply(price, quantity), OPTION_FEE_CAP)))
+
+
+@dataclass(slots=True)
 class Account:
     """One account's wallet (one settlement asset), positions by symbol and trades in order.
 
-    `inverse`: the symbols that are inverse contracts; the exchange that the account is added to fills it in.
+    `inverse`, `options`: the symbols that are such contracts; `rates`: (maker, taker) of the symbols that have their
+    own. The exchange that the account is added to fills them in.
     """
 
     name: str
@@ -153,6 +165,8 @@ class Account:
     leverages: dict[str, int] = field(default_factory=dict)
     trades: list[Trade] = field(default_factory=list)
     inverse: Collection[str] = frozenset()
+    options: Collection[str] = frozenset()
+    rates: Mapping[str, tuple[Decimal, Decimal]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.initial_wallet = self.wallet
@@ -160,8 +174,14 @@ class Account:
     def position(self, symbol: str) -> Position:
         found = self.positions.get(symbol)
         if found is None:
-            found = self.positions[symbol] = InversePosition() if symbol in self.inverse else Position()
+            found = self.positions[symbol] = self.new_position(symbol)
         return found
+
+    def new_position(self, symbol: str) -> Position:
+        """An empty position of the symbol's kind."""
+        if symbol in self.inverse:
+            return InversePosition()
+        return OptionPosition() if symbol in self.options else Position()
 
     def leverage_of(self, symbol: str) -> int:
         return self.leverages.get(symbol, self.leverage)
@@ -171,7 +191,8 @@ class Account:
     ) -> tuple[Decimal, Decimal]:
         """Book one fill; (fee, realised profit)."""
         position = self.position(symbol)
-        fee = position.fee(price, quantity, self.maker_rate if maker else self.taker_rate)
+        maker_rate, taker_rate = self.rates.get(symbol, (self.maker_rate, self.taker_rate))
+        fee = position.fee(price, quantity, maker_rate if maker else taker_rate)
         realized = position.fill(is_buy, price, quantity)
         position.fees += fee
         position.update_ms = time_ms

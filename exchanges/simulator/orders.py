@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
+from typing import Any
 
 ZERO = Decimal(0)
 
@@ -67,9 +68,21 @@ class ExpiryReason(Enum):
     GOOD_TILL_DATE = "its date came"
 
 
+@dataclass(frozen=True, slots=True)
+class OrderRules:
+    """Where venues differ in what becomes of an order."""
+
+    unique_client_order_ids: bool = True
+    """A second open order of the same client order id is refused."""
+    refuses_fill_or_kill: bool = True
+    """A FOK order that cannot be filled is refused; else it is accepted and ends unfilled."""
+    smaller_amend_keeps_place: bool = False
+    """An amendment to no more quantity at the same price stays in its place in the queue."""
+
+
 @dataclass(slots=True)
 class NewOrder:
-    """What a client asks for. `price` is 0 for MARKET."""
+    """What a client asks for. `price` is 0 for MARKET. `venue` is what the venue's wire layer wants to remember."""
 
     symbol: str
     is_buy: bool
@@ -81,6 +94,7 @@ class NewOrder:
     reduce_only: bool = False
     self_trade: SelfTrade = SelfTrade.EXPIRE_MAKER
     good_till_ms: int = 0
+    venue: Any = None
 
 
 @dataclass(slots=True)

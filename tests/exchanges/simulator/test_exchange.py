@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from exchanges.simulator.errors import OrderRefused, Refusal
-from exchanges.simulator.orders import NewOrder, OrderState, OrderType, ReportKind, TimeInForce
+from exchanges.simulator.orders import NewOrder, OrderRules, OrderState, OrderType, ReportKind, TimeInForce
 from tests.exchanges.simulator.market import INSTRUMENT, SYMBOL, Market
 
 D = Decimal
@@ -197,3 +197,60 @@ def test_a_report_is_a_snapshot_and_does_not_change_afterwards() -> None:
     ]
     assert first.account is not None and first.account.quantity == 5
     assert expired.trade is None
+
+
+RELAXED = OrderRules(unique_client_order_ids=False, refuses_fill_or_kill=False, smaller_amend_keeps_place=True)
+
+
+def test_rules_of_another_venue_allow_equal_client_ids_and_let_a_fill_or_kill_order_end_unfilled() -> None:
+    market = Market()
+    market.exchange.rules = RELAXED
+    first = market.place("buy", "1", "99")
+    second = market.exchange.place("a", replace(first.request))
+    assert first.state.is_open and second.state.is_open and first.order_id != second.order_id
+    killed = market.place("buy", "500", "100.1", tif=TimeInForce.FOK)
+    assert (killed.state, killed.filled) == (OrderState.EXPIRED, 0)
+    assert [report.kind for report in market.reports[-2:]] == [ReportKind.ACCEPTED, ReportKind.EXPIRED]
+
+
+def test_where_the_rules_say_so_a_smaller_amendment_keeps_its_place_and_a_larger_one_does_not() -> None:
+    market = Market()
+    market.exchange.rules = RELAXED
+    order = market.place("buy", "3", "99.9")
+    order.queue_ahead = D("0.5")
+    market.exchange.amend(order, D("99.9"), D("2"))
+    assert (order.quantity, order.queue_ahead) == (D("2"), D("0.5"))
+    market.exchange.amend(order, D("99.9"), D("4"))
+    assert order.queue_ahead == market.exchange.matchers[SYMBOL].book.quantity_at(True, D("99.9"))
+
+
+def test_margin_of_an_inverse_contract_is_in_coin() -> None:
+    inverse = replace(INSTRUMENT, inverse=True, lot_size=D("10"), max_quantity=D("1000000"))
+    market = Market(instrument=inverse)
+    order = market.place("buy", "1000", "100")
+    assert market.exchange.open_notionals("a", SYMBOL) == (D("10"), D("0"))
+    assert market.exchange.order_margin("a", SYMBOL) == D("10") / market.exchange.accounts["a"].leverage_of(SYMBOL)
+    assert order.state.is_open
+
+
+def test_a_contract_that_is_delivered_closes_its_positions_at_the_price_and_cancels_its_orders() -> None:
+    market = Market()
+    account = market.exchange.accounts["a"]
+    market.place("buy", "1", "100.1")
+    resting = market.place("buy", "1", "99")
+    paid, wallet = account.position(SYMBOL).cost, account.wallet
+    market.exchange.deliver(SYMBOL, D("110"))
+    assert resting.state is OrderState.CANCELED
+    assert account.position(SYMBOL).quantity == 0
+    assert account.wallet - wallet == D("110") - paid
+    assert market.exchange.mark(SYMBOL) == D("110")
+
+
+def test_a_contract_that_is_listed_later_trades_with_its_own_rates() -> None:
+    market = Market()
+    late = replace(INSTRUMENT, symbol="LATE", option=True, maker_fee=D("0.01"), taker_fee=D("0.01"))
+    market.exchange.list_instrument(late)
+    fee, _ = market.exchange.accounts["a"].apply("LATE", True, D("100"), D("2"), False, 1)
+    assert fee == D("0.02"), "by quantity"
+    fee, _ = market.exchange.accounts["a"].apply("LATE", True, D("0.04"), D("2"), False, 1)
+    assert fee == D("0.01"), "an eighth of the premium of 0.08"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -119,3 +120,18 @@ def test_any_usdt_symbol_can_be_generated() -> None:
         tops = [event for event in events if isinstance(event, Top) and event.symbol == symbol]
         assert len(tops) > 50
         assert all(0 < top.bid < top.ask for top in tops)
+
+
+def test_an_inverse_contract_is_quoted_in_dollars_as_much_as_a_linear_one_in_coins() -> None:
+    linear = instrument_for("BTCUSDT")
+    inverse = replace(linear, symbol="BTC-PERPETUAL", inverse=True, lot_size=Decimal(10), tick_size=Decimal("0.5"))
+    flow = GeneratedFlow([inverse], 3, 0, delta_every_ns=20_000_000)
+    deltas = []
+    while (flow.next_due_ns() or 0) <= 5e9:
+        event = flow.pop()
+        if isinstance(event, Delta):
+            deltas.append(event)
+    sizes = [quantity for event in deltas for _, quantity in event.bids + event.asks if quantity]
+    assert all(size % 10 == 0 for size in sizes)
+    assert 100 < statistics.median(sizes) < 100_000
+    assert len(deltas) > 200, "one every 20 ms"
