@@ -16,36 +16,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from exchanges.instrument_feed import InstrumentFeed
+from shm.clock import DelayBaseline
 from shm.counters import Counters
 
-MINIMUM_WINDOW_NS: Final = 60_000_000_000
 COUNTERS: Final = ("stale",)
 HISTOGRAMS: Final = ("book_age", "book_delay_growth")
 """Both in ns, measured at every check of a live book."""
-
-
-class DelayBaseline:
-    """Growth of a delay over its minimum of the last one to two windows."""
-
-    def __init__(self, window_ns: int = MINIMUM_WINDOW_NS) -> None:
-        self._window_ns = window_ns
-        self._window_end_ns = 0
-        self._minimum: int | None = None
-        self._minimum_before: int | None = None
-
-    def growth(self, delay_ns: int, now_ns: int) -> int:
-        if now_ns >= self._window_end_ns:
-            self._minimum_before, self._minimum = self._minimum, None
-            self._window_end_ns = now_ns + self._window_ns
-        if self._minimum is None or delay_ns < self._minimum:
-            self._minimum = delay_ns
-        lowest = self._minimum if self._minimum_before is None else min(self._minimum, self._minimum_before)
-        return delay_ns - lowest
-
-    def reset(self) -> None:
-        """Another connection, perhaps another path: its delay is its own."""
-        self._minimum = self._minimum_before = None
-        self._window_end_ns = 0
 
 
 class ExchangeMonitor:
@@ -73,7 +49,7 @@ class ExchangeMonitor:
 
     def _check(self, feed: InstrumentFeed, now_ns: int) -> None:
         age = now_ns - feed.book_receive_time_ns
-        baseline = self._baselines.setdefault(feed.symbol, DelayBaseline())
+        baseline = self._baselines.setdefault(feed.symbol, DelayBaseline(self._stale_after_ns))
         growth = baseline.growth(feed.delay_ns, now_ns)
         self._age.record(age)
         if self._measured.get(feed.symbol) != feed.book_receive_time_ns:

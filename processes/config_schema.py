@@ -146,6 +146,8 @@ class TraderConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Engines cancel all orders of this instance when the trader was silent for longer."""
     request_deadline_ms: Annotated[int, Meta(ge=1, le=60_000)] = 500
     """A request that the engine has not sent by then is refused instead of sent late."""
+    callback_budget_us: Annotated[int, Meta(ge=1, le=10_000_000)] = 5_000
+    """A callback of a strategy that takes longer is named in the log: everything else of the trader waited for it."""
 
 
 class SimulatorConfig(Struct, frozen=True, forbid_unknown_fields=True):

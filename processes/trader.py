@@ -47,7 +47,7 @@ CLOSE_IDLE_S: Final = 0.0005
 COUNTERS: Final = (
     "quotes", "trades", "books", "tickers", "events", "requests", "fills", "refusals", "lapped", "illegal_transitions",
     "duplicate_fills", "overfills", "late_events", "queries", "reconcile_corrections", "strategy_errors", "stale",
-    "recoveries", "open_orders_left", "audit_differences",
+    "slow_callbacks", "recoveries", "open_orders_left", "audit_differences",
 )  # fmt: skip
 
 
@@ -82,7 +82,14 @@ class Trader:
         cause = Cause()
         links = [self._link(venue, cause) for venue in self._config.venues]
         self.container = StrategyContainer(
-            self._config.instance.number, links, self._words, self._take_epoch, cause, service.log, measures
+            self._config.instance.number,
+            links,
+            self._words,
+            self._take_epoch,
+            cause,
+            service.log,
+            measures,
+            callback_budget_ns=self._config.trader.callback_budget_us * 1_000,
         )
         self.rings = [ring for link in links for ring in (link.mds.market, link.oms.events)]
         folder = Path(self._config.path).parent if self._config.path else None
@@ -198,6 +205,7 @@ class Trader:
             "reconcile_corrections": pms.reconcile_corrections,
             "strategy_errors": container.strategy_errors,
             "stale": container.stale_episodes,
+            "slow_callbacks": sum(runner.slow_callbacks for runner in container.runners.values()),
             "recoveries": sum(link.session.brackets for link in container.links),
             "audit_differences": container.audit_differences,
         }

@@ -45,7 +45,7 @@ from strategy.mini_oms import MiniOMS
 from strategy.mini_pms import ACCOUNT, MiniPMS
 from strategy.risk import Limits, StrategyRisk
 from strategy.shm_oms_adapter import Cause
-from strategy.strategy_runner import RunnerState, StrategyRunner
+from strategy.strategy_runner import CALLBACK_BUDGET_NS, RunnerState, StrategyRunner
 from strategy.timers import Timers
 from strategy.venue_session import REFUSED_PAUSE_NS
 
@@ -99,12 +99,13 @@ class StrategyContainer:
     def __init__(
         self, instance: int, links: list[VenueLink], words: Words, take_epoch: Callable[[int], int], cause: Cause,
         log: logging.Logger | None = None, measures: Measures | None = None, clock: Callable[[], int] = monotonic_ns,
-        reconcile_grace_ns: int = 3_000_000_000,
+        reconcile_grace_ns: int = 3_000_000_000, callback_budget_ns: int = CALLBACK_BUDGET_NS,
     ) -> None:  # fmt: skip
         """`take_epoch(at_least)` gives a new trader epoch; `cause` is shared with the venues' OMS adapters."""
         self.instance = instance
         self.log = log or logging.getLogger(__name__)
         self.clock = clock
+        self.callback_budget_ns = callback_budget_ns
         self.links = links
         self.links_by_name = {link.name: link for link in links}
         self._links_by_code = {link.code: link for link in links}
@@ -352,7 +353,7 @@ class StrategyContainer:
                 elif link.session.is_ready:
                     for runner in runners:
                         if runner.stale:
-                            runner.stale.discard(instrument_id)
+                            runner.set_fresh(instrument_id)
                         handler = runner.quote_handler
                         if handler is not None and runner.state is _RUNNING and runner.is_ready:
                             runner.call(handler, record)
@@ -680,7 +681,12 @@ class StrategyContainer:
             "state": runner.state.name,
             "text": runner.text,
             "module": runner.module,
-            "stale": [runner.instrument_by_id(one).name for one in sorted(runner.stale)],
+            "stale": {
+                runner.instrument_by_id(one).name: runner.links[one].mds.views[one].reason or "waiting for a quote"
+                for one in sorted(runner.stale)
+            },
+            "slow_callbacks": runner.slow_callbacks,
+            "slowest_callback_ms": round(runner.slowest_callback_ns / 1e6, 3),
             "parameters": parameters.values_of(runner.strategy.parameters),
             "open_orders": [
                 {

@@ -39,6 +39,7 @@ class ShmMDSAdapter:
         self._status_row = status_row
         self._stale_after_ns = stale_after_ns
         self._process = ProcessRow()
+        self._writer_start_ns = 0
         self._instrument_row = InstrumentRow()
         self._ticker = TickerRow()
         self._versions: dict[int, int] = {}
@@ -60,7 +61,8 @@ class ShmMDSAdapter:
         found = Instrument(f"{self.venue}:{name}", self._instrument_row)
         self._versions[instrument_id] = version
         self.by_id[instrument_id] = found
-        self.views[instrument_id] = MarketView(found, self._books, self._stale_after_ns)
+        view = self.views[instrument_id] = MarketView(found, self._books, self._stale_after_ns)
+        view.writer_began(self._writer_start_ns)
         return found
 
     def refresh_instruments(self) -> None:
@@ -92,6 +94,10 @@ class ShmMDSAdapter:
         row = self._process
         if not self._status.read(self._status_row, row):
             return "the market server has not started"
+        if row.start_time_ns != self._writer_start_ns:
+            self._writer_start_ns = int(row.start_time_ns)
+            for view in self.views.values():
+                view.writer_began(self._writer_start_ns)
         if row.state in (ProcessState.STOPPING, ProcessState.STOPPED, ProcessState.FAILED):
             return f"the market server is {ProcessState(row.state).name.lower()}"
         age_ns = now_ns - row.heartbeat_time_ns

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from strategy.mini_pms import Position
     from strategy.venue_link import VenueLink
 
-SLOW_CALLBACK_NS: Final = 5_000_000
+CALLBACK_BUDGET_NS: Final = 5_000_000
 """A callback that takes longer is named in the log: everything else of the trader stood still meanwhile."""
 SLOW_LOG_EVERY_NS: Final = 1_000_000_000
 
@@ -84,8 +84,8 @@ class StrategyRunner:
         self.instruments = [instrument for _, instrument in instruments]
         self.links: dict[int, VenueLink] = {instrument.id: link for link, instrument in instruments}
         self.venues = list({link.name: link for link, _ in instruments}.values())
-        self.stale: set[int] = {instrument.id for instrument in self.instruments}
-        """Instruments it may not quote now, and has been told so (or has not had yet)."""
+        self.stale: dict[int, int] = {instrument.id: 0 for instrument in self.instruments}
+        """Instruments it may not quote now, and since when (0: it has not had the first quote yet)."""
         self.positions = {
             instrument.id: container.pms.position(strategy_id, instrument) for instrument in self.instruments
         }
@@ -95,8 +95,10 @@ class StrategyRunner:
             for link, instrument in instruments
         }
         self._busy = False
+        self._budget_ns = container.callback_budget_ns
         self._slow_logged_ns = 0
-        self._slow = 0
+        self.slow_callbacks = 0
+        self.slowest_callback_ns = 0
         self.take_over(strategy, module)
 
     def take_over(self, strategy: AbstractStrategy, module: str) -> None:
@@ -128,7 +130,7 @@ class StrategyRunner:
             return
         self._busy = False
         taken = self.clock() - begin
-        if taken > SLOW_CALLBACK_NS:
+        if taken > self._budget_ns:
             self._say_slow(handler.__name__, taken, begin)
 
     def notify(self, name: str, *arguments: Any) -> None:
@@ -154,16 +156,14 @@ class StrategyRunner:
         self.cancel_all()
 
     def _say_slow(self, callback: str, taken_ns: int, now_ns: int) -> None:
-        self._slow += 1
+        self.slow_callbacks += 1
+        self.slowest_callback_ns = max(self.slowest_callback_ns, taken_ns)
         if now_ns - self._slow_logged_ns >= SLOW_LOG_EVERY_NS:
             self._slow_logged_ns = now_ns
             self.log.warning(
-                "strategy %s: %s took %.1f ms (%d slow callbacks so far)",
-                self.name,
-                callback,
-                taken_ns / 1e6,
-                self._slow,
-            )
+                "strategy %s: %s took %.1f ms, its budget is %g ms (%d slow callbacks so far)", self.name, callback,
+                taken_ns / 1e6, self._budget_ns / 1e6, self.slow_callbacks,
+            )  # fmt: skip
 
     # --- life -------------------------------------------------------------------------------------------------------
     def update_readiness(self) -> None:
@@ -228,7 +228,7 @@ class StrategyRunner:
         """An instrument stopped being fit to quote: say so once, pull its orders."""
         if instrument_id in self.stale:
             return
-        self.stale.add(instrument_id)
+        self.stale[instrument_id] = self.clock()
         instrument = self.instrument_by_id(instrument_id)
         self.log.warning("strategy %s: %s is stale: %s", self.name, instrument.name, reason)
         self.container.stale_episodes += 1
@@ -236,6 +236,14 @@ class StrategyRunner:
             if order.instrument.id == instrument_id:
                 self.cancel(order)
         self.notify("on_stale", instrument, reason)
+
+    def set_fresh(self, instrument_id: int) -> None:
+        """The first good quote after `set_stale` is here; the strategy hears of it by that quote."""
+        since_ns = self.stale.pop(instrument_id, 0)
+        if since_ns:
+            seconds = (self.clock() - since_ns) / 1e9
+            name = self.instrument_by_id(instrument_id).name
+            self.log.info("strategy %s: %s is fresh again after %.1f s", self.name, name, seconds)
 
     def instrument_by_id(self, instrument_id: int) -> Instrument:
         return self.positions[instrument_id].instrument

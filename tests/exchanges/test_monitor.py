@@ -6,12 +6,10 @@ import logging
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from exchanges.instrument_feed import InstrumentFeed, MarketOutput
 from exchanges.market_events import BookDelta
-from exchanges.monitor import DelayBaseline, ExchangeMonitor
+from exchanges.monitor import ExchangeMonitor
 
 SECOND = 1_000_000_000
 LIMIT = 2 * SECOND
@@ -79,26 +77,3 @@ def test_a_constant_difference_of_the_clocks_is_no_delay(watch: Watch) -> None:
 def test_only_live_books_are_watched(watch: Watch) -> None:
     watch.feed.live = False
     assert not watch.check(1e6)
-
-
-def test_a_slow_drift_of_the_clocks_is_forgotten() -> None:
-    baseline = DelayBaseline(window_ns=60 * SECOND)
-    worst = 0
-    for second in range(3600):
-        worst = max(worst, baseline.growth(second * SECOND // 1000, second * SECOND))  # 1 ms a second
-    assert worst <= 120 * SECOND // 1000
-
-
-@given(st.lists(st.integers(-(10**12), 10**12), min_size=1, max_size=60))
-def test_growth_is_measured_from_the_smallest_delay_of_the_window(delays: list[int]) -> None:
-    baseline = DelayBaseline(window_ns=10**15)
-    for index, delay in enumerate(delays):
-        assert baseline.growth(delay, index) == delay - min(delays[: index + 1])
-
-
-def test_another_connection_begins_its_own_minimum() -> None:
-    baseline = DelayBaseline()
-    assert baseline.growth(0, 1) == 0
-    assert baseline.growth(5, 2) == 5
-    baseline.reset()
-    assert baseline.growth(5, 3) == 0

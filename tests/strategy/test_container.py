@@ -466,6 +466,15 @@ def stale_cases() -> list[Any]:
     def silence(world: World) -> None:
         world.wait(2.5)
 
+    def late(world: World) -> None:
+        world.utc_ns -= 2_100_000_000
+        world.book()
+        world.quote()
+
+    def replaced_server(world: World) -> None:
+        world.set_process("market_server.binance", ProcessState.CONNECTING, start_time_ns=world.now_ns + 1)
+        world.now_ns += 2
+
     cases = {
         "withdrawn": (withdrawn, "the book is withdrawn"),
         "crossed book": (crossed_book, "the book is crossed"),
@@ -475,14 +484,18 @@ def stale_cases() -> list[Any]:
         "stopping server": (server_stopping, "the market server is stopping"),
         "connection down": (connection_down, "a market data connection is down"),
         "silence": (silence, "the newest data is"),
+        "late": (late, "quotes come 2.1 s later than they did"),
+        "replaced server": (replaced_server, "the book is of a market server that is gone"),
     }
     return [pytest.param(do, words, id=name) for name, (do, words) in cases.items()]
 
 
 @pytest.mark.parametrize(("spoil", "words"), stale_cases())
 def test_data_that_is_not_fresh_is_told_once_pulls_the_orders_and_stops_new_ones(
-    world: World, probe: Probe, spoil: Any, words: str
+    world: World, probe: Probe, spoil: Any, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
+    offset_ns = world.utc_ns - world.now_ns
     order = buy(probe)
     world.accept(world.take_requests()[-1])
     world.turn()
@@ -495,9 +508,13 @@ def test_data_that_is_not_fresh_is_told_once_pulls_the_orders_and_stops_new_ones
     cancels = [one for one in world.take_requests() if one.request_type == RequestType.CANCEL]
     assert [one.client_order_id for one in cancels] == [order.client_order_id]
     assert buy(probe).reason == Reason.RISK_STALE_DATA
+    assert world.container is not None
+    assert words in world.container.status()["strategies"]["one"]["stale"]["binance:BTCUSDT"]
+    assert "strategy one: binance:BTCUSDT is stale: " in caplog.text and "fresh again" not in caplog.text
     world.send_event(EventType.CANCELED, cancels[0])
     # and back: everything is good again
     world.silent = ()
+    world.utc_ns = world.now_ns + offset_ns
     world.rows["market_server.binance"].connection_states[1] = 0
     world.set_process("market_server.binance", ProcessState.READY)
     world.book()
@@ -505,6 +522,8 @@ def test_data_that_is_not_fresh_is_told_once_pulls_the_orders_and_stops_new_ones
     world.quote()
     world.turn()
     assert probe.told[-1][0] == "quote" and probe.count("stale") == 1
+    assert "strategy one: binance:BTCUSDT is fresh again after " in caplog.text
+    assert world.container.status()["strategies"]["one"]["stale"] == {}
     assert buy(probe).state == OrderState.PENDING_NEW
 
 
@@ -853,7 +872,21 @@ def test_slow_callbacks_are_named_once_a_second(world: World, probe: Probe, capl
             world.quote()
             world.turn()
     lines = [record.getMessage() for record in caplog.records if "on_quote took" in record.getMessage()]
-    assert len(lines) == 1 and "20.0 ms" in lines[0]
+    assert len(lines) == 1 and "on_quote took 20.0 ms, its budget is 5 ms" in lines[0]
+    assert world.container is not None
+    status = world.container.status()["strategies"]["one"]
+    assert (status["slow_callbacks"], status["slowest_callback_ms"]) == (3, 20.0)
+
+
+def test_the_budget_of_a_callback_is_configured(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    Probe.made.clear()
+    world.start((Probe, Settings(limits=Limits())), callback_budget_ns=100_000_000)
+    world.make_ready()
+    for taken_ns in (99_000_000, 101_000_000):
+        Probe.made[0].act["timer"] = lambda _, taken_ns=taken_ns: setattr(world, "now_ns", world.now_ns + taken_ns)
+        Probe.made[0].set_timer(0.001)
+        world.turn()
+        assert ("on_timer took 101.0 ms" in caplog.text) == (taken_ns > 100_000_000)
 
 
 def test_a_strategy_that_answers_each_refusal_with_an_order_does_not_hold_the_loop(world: World, probe: Probe) -> None:
