@@ -29,11 +29,13 @@ import orjson
 from _measure import ROOT, Report, Samples, Series, arguments, cores, pin, ratio
 
 from exchanges.binance import simulator_frames
-from exchanges.binance.codec import MarketCodec, Scales
+from exchanges.binance.codec import MarketCodec
 from exchanges.binance.fast_decode import FrameScanner, MarketListener
-from exchanges.binance.sequencer import BookSequencer, Step
+from exchanges.binance.sequencer import BookSequencer
 from exchanges.binance.simulator_instruments import instrument_for
+from exchanges.book_step import Step
 from exchanges.instrument_feed import InstrumentFeed, MarketOutput
+from exchanges.instrument_rows import Scales
 from exchanges.simulator.flow import Delta, Top
 from exchanges.simulator.generator import GeneratedFlow
 from shm.clock import monotonic_ns

@@ -55,6 +55,7 @@ cdef class InstrumentFeed:
     cdef uint8_t venue
     cdef BookRowRecord book_row
     cdef uint64_t last_quote_id
+    cdef int64_t last_quote_time_ns             # orders quotes that have no id
     cdef SeenTrades raw_trades, aggregated_trades
     cdef RememberedQuote* remembered            # quotes that no book update has caught up with
     cdef uint64_t remembered_first, remembered_end

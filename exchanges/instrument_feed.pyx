@@ -10,7 +10,8 @@ The rules
   connection may be a little behind the other).
 
 Every applied update is compared with the venue's own best bid and ask: the newest quote whose update id is not above the
-book's. Both say the same instant, so a healthy book agrees; `book_checks` and `book_agree` count it.
+book's. Both say the same instant, so a healthy book agrees; `book_checks` and `book_agree` count it. A venue whose quotes
+have no id of the book's kind (0 here) is not compared, and its quotes are put in order by their time.
 
 Who calls it: the venue's compiled listener (C methods), its subscriber (the `def` methods: the same for what the
 declared decoder understood, and everything rare). One thread.
@@ -156,13 +157,13 @@ cdef class InstrumentFeed:
         cdef RememberedQuote* memory
         self.seen |= STREAM_QUOTE
         self.receive_time_ns = receive_time_ns
-        if update_id <= self.last_quote_id:
+        if update_id <= self.last_quote_id and (update_id or exchange_time_ns < self.last_quote_time_ns):
             self.out.late_quotes.bump(1)
             return 0
         if bid_quantity and ask_quantity and bid_price >= ask_price:
             self.out.crossed.bump(1)
             return 0
-        self.last_quote_id = update_id
+        self.last_quote_id, self.last_quote_time_ns = update_id, exchange_time_ns
         record = <QuoteRecord*> self.out.ring.begin(_QUOTE)
         record.instrument_id = self.instrument_id
         record.venue = self.venue
@@ -177,6 +178,8 @@ cdef class InstrumentFeed:
         self.out.ring.end()
         self._measure(receive_time_ns)
         self.out.quotes.bump(1)
+        if update_id == 0:
+            return 0
         memory = &self.remembered[self.remembered_end & (_REMEMBERED - 1)]
         memory.update_id = update_id
         memory.bid_price, memory.bid_quantity = bid_price, bid_quantity
@@ -292,6 +295,15 @@ cdef class InstrumentFeed:
         record.index_price = event.index_price
         record.funding_rate = event.funding_rate
         record.next_funding_time_ns = event.next_funding_time_ns
+        greeks = event.greeks
+        if greeks is None:
+            record.underlying_price = record.mark_volatility = record.bid_volatility = record.ask_volatility = NAN
+            record.delta = record.gamma = record.vega = record.theta = record.rho = NAN
+        else:
+            record.underlying_price, record.mark_volatility = greeks.underlying_price, greeks.mark_volatility
+            record.bid_volatility, record.ask_volatility = greeks.bid_volatility, greeks.ask_volatility
+            record.delta, record.gamma, record.vega = greeks.delta, greeks.gamma, greeks.vega
+            record.theta, record.rho = greeks.theta, greeks.rho
         record.publish_time_ns = cl_monotonic_ns()
         row = record[0]
         row.kind = _TICKER_ROW
@@ -375,6 +387,7 @@ cdef class InstrumentFeed:
         self.seen &= ~<uint32_t> streams
         if streams & STREAM_QUOTE:
             self.last_quote_id = 0
+            self.last_quote_time_ns = 0
             self.remembered_first = self.remembered_end
             self.has_matched = False
         if streams & STREAM_TRADE:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
-from shm.layout import Side
+from shm.layout import InstrumentStatus, Side
 
 Levels = list[tuple[int, int]]
 """(price, quantity) mantissas; in a delta the quantity is absolute and 0 removes the level."""
@@ -40,7 +40,7 @@ class BookDelta(msgspec.Struct, frozen=True):
 
 
 class BestQuote(msgspec.Struct, frozen=True):
-    """Best bid and ask. A side with quantity 0 is empty."""
+    """Best bid and ask. A side with quantity 0 is empty. `update_id` 0: the venue's quotes have none."""
 
     symbol: str
     update_id: int
@@ -64,6 +64,26 @@ class PublicTrade(msgspec.Struct, frozen=True):
     trade_count: int = 1
 
 
+class PublicTrades(msgspec.Struct, frozen=True):
+    """Trades that the venue sent in one message, oldest first."""
+
+    trades: tuple[PublicTrade, ...]
+
+
+class Greeks(msgspec.Struct, frozen=True):
+    """An option's, as the venue computes them; volatilities of a year as fractions (0.5 = 50 %), NaN where none."""
+
+    underlying_price: float
+    mark_volatility: float
+    bid_volatility: float
+    ask_volatility: float
+    delta: float
+    gamma: float
+    vega: float
+    theta: float
+    rho: float
+
+
 class MarkPrice(msgspec.Struct, frozen=True):
     """Mark price exactly (MONEY_SCALE); index and funding as floats, NaN where the venue sent none."""
 
@@ -73,6 +93,15 @@ class MarkPrice(msgspec.Struct, frozen=True):
     index_price: float
     funding_rate: float
     next_funding_time_ns: int
+    greeks: Greeks | None = None
+
+
+class InstrumentChange(msgspec.Struct, frozen=True):
+    """An instrument was listed, halted, resumed or closed."""
+
+    symbol: str
+    exchange_time_ns: int
+    status: InstrumentStatus
 
 
 class ControlReply(msgspec.Struct, frozen=True):
@@ -88,7 +117,8 @@ class Ignored(msgspec.Struct, frozen=True):
     kind: str
 
 
-MarketEvent = BookDelta | BestQuote | PublicTrade | MarkPrice | ControlReply | Ignored
+_Data = BookSnapshot | BookDelta | BestQuote | PublicTrade | PublicTrades | MarkPrice
+MarketEvent = _Data | InstrumentChange | ControlReply | Ignored
 
 
 class MalformedFrame(Exception):

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import numpy as np
 
-LAYOUT_VERSION: Final = 1
+LAYOUT_VERSION: Final = 2
 MAGIC: Final = 0x454E414C45524F43  # the text "CORELANE" read as a little-endian word
 CACHE_LINE: Final = 64
 
@@ -280,6 +280,12 @@ class ContractKind(IntEnum):
     OPTION = 5
 
 
+class OptionKind(IntEnum):
+    NONE = 0
+    CALL = 1
+    PUT = 2
+
+
 class ProcessState(IntEnum):
     NONE = 0
     STARTING = 1
@@ -437,8 +443,11 @@ TICKER: Final = _record([
     ("mark_price", "<f8"), ("index_price", "<f8"), ("funding_rate", "<f8"),  # NaN where the venue sent none
     ("next_funding_time_ns", "<i8"),                        # venue UTC
     ("mark_price_mantissa", "<i8"),                         # exact, MONEY_SCALE decimals
+    ("underlying_price", "<f8"),                            # 80 from here on options only, else NaN
+    ("mark_volatility", "<f8"), ("bid_volatility", "<f8"), ("ask_volatility", "<f8"),  # 88 a year's, 0.5 = 50 %
+    ("delta", "<f8"), ("gamma", "<f8"), ("vega", "<f8"), ("theta", "<f8"), ("rho", "<f8"),  # 112 as the venue says
 ])  # fmt: skip
-"""Mark, index and funding. Market server -> market ring and tickers table."""
+"""Mark, index and funding, and an option's greeks. Market server -> market ring and tickers table."""
 
 MARKET_STATUS: Final = _record([
     *_MARKET_HEAD,
@@ -516,7 +525,7 @@ LOG: Final = _record([
 INSTRUMENT_ROW: Final = _record([
     *_HEAD,
     ("status", "u1"), ("contract_kind", "u1"), ("inverse", "u1"), ("price_scale", "u1"),
-    ("quantity_scale", "u1"), ("pad0", "u1"), ("pad1", "<u2"),
+    ("quantity_scale", "u1"), ("option_kind", "u1"), ("pad1", "<u2"),
     ("tick_size", "<i8"), ("lot_size", "<i8"),              # mantissas in price_scale / quantity_scale
     ("minimum_quantity", "<i8"), ("maximum_quantity", "<i8"),
     ("minimum_price", "<i8"), ("maximum_price", "<i8"),
@@ -524,6 +533,7 @@ INSTRUMENT_ROW: Final = _record([
     ("contract_size", "<i8"),                               # MONEY_SCALE, 1.0 where contracts are base units
     ("price_band_up", "<f8"), ("price_band_down", "<f8"),   # multipliers of the mark price; 0 = none
     ("tick_step_prices", "<i8", (4,)), ("tick_step_sizes", "<i8", (4,)),  # above price[i]: size[i]; 0 = unused
+    ("expiration_time_ns", "<i8"), ("strike", "<f8"),       # venue UTC, 0 = never; strike of options, else 0
     ("receive_time_ns", "<i8"),
     ("symbol", f"S{SYMBOL_SIZE}"), ("base_currency", "S8"), ("quote_currency", "S8"), ("settle_currency", "S8"),
 ])  # fmt: skip
@@ -694,8 +704,8 @@ def _layout_hash() -> int:
         digest.update(f"{int(kind)}:{dtype.descr}".encode())
     for codes in (
         RecordKind, Venue, Side, OrderType, TimeInForce, ExecFlag, RequestType, EventType, OrderState, Reason, FillPart,
-        Liquidity, RecoveryPhase, AuditSubject, MarketStatusCode, InstrumentStatus, ContractKind, ProcessState,
-        ConnectionState, SegmentKind, Word,
+        Liquidity, RecoveryPhase, AuditSubject, MarketStatusCode, InstrumentStatus, ContractKind, OptionKind,
+        ProcessState, ConnectionState, SegmentKind, Word,
     ):  # fmt: skip
         digest.update(repr([(member.name, int(member)) for member in codes]).encode())
     return int.from_bytes(digest.digest()[:8], "little")

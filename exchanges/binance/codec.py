@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from exchanges.binance import messages
 from exchanges.decimal_text import DecimalTextError, mantissa
+from exchanges.instrument_rows import Scales
 from exchanges.market_events import (
     BestQuote,
     BookDelta,
@@ -40,13 +41,6 @@ _PARTIAL_DEPTH: Final = re.compile(r"@depth\d+(@|$)")
 _NUMBER: Final = re.compile(r"-?\d{1,18}(\.\d{1,18})?", re.ASCII).fullmatch
 
 T = TypeVar("T")
-
-
-class Scales(NamedTuple):
-    """Decimals of an instrument's price and quantity mantissas."""
-
-    price: int
-    quantity: int
 
 
 class MarketCodec:

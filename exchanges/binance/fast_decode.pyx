@@ -24,9 +24,11 @@ from libc.string cimport memcmp
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 
 from exchanges.decimal_text cimport cl_scan_decimal
+from exchanges.frame_cursor cimport Cursor, cl_take, cl_take_integer, take_text, take_time
 from exchanges.frame_listener cimport FrameListener
 from exchanges.instrument_feed cimport InstrumentFeed
 from exchanges.order_book cimport Level
+from exchanges.symbol_table cimport SymbolEntry, SymbolTable
 from shm.counters cimport Counter
 
 from exchanges.market_events import BestQuote, BookDelta, PublicTrade
@@ -37,44 +39,10 @@ COUNTERS = ("frames", "surprises")
 
 cdef enum:
     MAX_LEVELS = 8192           # a side of one frame; the largest recorded has some hundreds, a snapshot 1000
-    MAX_SYMBOL = 32
-    TABLE_SIZE = 4096           # a power of two, at least twice the instruments of a venue's tables
-    NS_PER_MS = 1_000_000
 
-cdef uint64_t _MAX_MILLISECONDS = 9_000_000_000_000  # as messages.Milliseconds
 cdef uint64_t _MAX_COUNT = 0xFFFF_FFFF
 
 cdef uint8_t _BUY = Side.BUY, _SELL = Side.SELL
-
-cdef extern from *:
-    """
-    #include <stdint.h>
-    #include <string.h>
-
-    typedef struct { const char *p; const char *end; } cl_cursor;
-
-    /* Take exactly these bytes or nothing. `text` is a literal, so its length is known to the compiler. */
-    static inline __attribute__((always_inline)) int cl_take(cl_cursor *c, const char *text) {
-        size_t size = strlen(text);
-        if ((size_t)(c->end - c->p) < size || memcmp(c->p, text, size) != 0) return 0;
-        c->p += size;
-        return 1;
-    }
-
-    /* A JSON integer without sign, fraction or exponent, up to 18 digits. */
-    static inline int cl_take_integer(cl_cursor *c, uint64_t *value) {
-        const char *start = c->p;
-        uint64_t result = 0;
-        while (c->p < c->end && (unsigned char)(*c->p - '0') < 10) result = result * 10 + (unsigned char)(*c->p++ - '0');
-        *value = result;
-        return c->p > start && c->p - start <= 18 && (*start != '0' || c->p - start == 1);
-    }
-    """
-    ctypedef struct Cursor "cl_cursor":
-        const char* p
-        const char* end
-    bint cl_take(Cursor* c, const char* text) noexcept nogil
-    bint cl_take_integer(Cursor* c, uint64_t* value) noexcept nogil
 
 
 cdef enum Kind:
@@ -85,18 +53,8 @@ cdef enum Kind:
     AGGREGATED_TRADE = 4
 
 
-cdef struct Entry:
-    char symbol[MAX_SYMBOL]
-    char stream[MAX_SYMBOL]     # the symbol as stream names spell it
-    Py_ssize_t size
-    Py_ssize_t stream_size
-    int price_scale
-    int quantity_scale
-    void* feed                  # borrowed from the scanner's list
-
-
 cdef struct Scanned:
-    Entry* entry
+    SymbolEntry* entry
     int64_t event_time_ns
     int64_t trade_time_ns
     uint64_t first_id           # depth U, trade t, aggTrade f
@@ -111,14 +69,6 @@ cdef struct Scanned:
     bint buyer_is_maker
 
 
-cdef inline bint _take_time(Cursor* c, int64_t* time_ns) noexcept nogil:
-    cdef uint64_t milliseconds
-    if not cl_take_integer(c, &milliseconds) or milliseconds > _MAX_MILLISECONDS:
-        return False
-    time_ns[0] = <int64_t> milliseconds * NS_PER_MS
-    return True
-
-
 cdef inline bint _take_decimal(Cursor* c, int scale, int64_t* mantissa) noexcept nogil:
     """A number; the quotes around it are the caller's."""
     cdef const char* stop = cl_scan_decimal(c.p, c.end, scale, mantissa)
@@ -128,7 +78,7 @@ cdef inline bint _take_decimal(Cursor* c, int scale, int64_t* mantissa) noexcept
     return True
 
 
-cdef inline bint _take_level(Cursor* c, Entry* entry, int64_t* price, int64_t* quantity) noexcept nogil:
+cdef inline bint _take_level(Cursor* c, SymbolEntry* entry, int64_t* price, int64_t* quantity) noexcept nogil:
     """price","quantity"""
     return (
         _take_decimal(c, entry.price_scale, price) and cl_take(c, b'","')
@@ -136,7 +86,7 @@ cdef inline bint _take_level(Cursor* c, Entry* entry, int64_t* price, int64_t* q
     )
 
 
-cdef bint _take_levels(Cursor* c, Entry* entry, Level* levels, Py_ssize_t* count) noexcept nogil:
+cdef bint _take_levels(Cursor* c, SymbolEntry* entry, Level* levels, Py_ssize_t* count) noexcept nogil:
     cdef Py_ssize_t n = 0
     if not cl_take(c, b'['):
         return False
@@ -187,52 +137,25 @@ cdef inline bint _finish(Cursor* c, bint wrapped) noexcept nogil:
 cdef class FrameScanner:
     """The instruments it knows, and room for one decoded frame."""
 
-    cdef Entry* entries         # open addressing by the symbol's bytes; size 0 = free
+    cdef SymbolTable symbols
     cdef Level* bids
     cdef Level* asks
     cdef Scanned found
-    cdef list feeds
 
     def __cinit__(self):
-        cdef Py_ssize_t i
-        self.entries = <Entry*> malloc(TABLE_SIZE * sizeof(Entry))
+        self.symbols = SymbolTable()
         self.bids = <Level*> malloc(MAX_LEVELS * sizeof(Level))
         self.asks = <Level*> malloc(MAX_LEVELS * sizeof(Level))
-        if self.entries == NULL or self.bids == NULL or self.asks == NULL:
+        if self.bids == NULL or self.asks == NULL:
             raise MemoryError
-        for i in range(TABLE_SIZE):
-            self.entries[i].size = 0
-        self.feeds = []
 
     def __dealloc__(self):
-        free(self.entries)
         free(self.bids)
         free(self.asks)
 
     def add(self, str symbol not None, int price_scale, int quantity_scale, feed=None):
         """Know this symbol. Symbols too long for the table stay with the declared decoder."""
-        cdef bytes name = symbol.encode(), stream = symbol.lower().encode()
-        cdef Py_ssize_t size = len(name), i
-        cdef Entry* entry
-        if size == 0 or size > MAX_SYMBOL or len(stream) > MAX_SYMBOL or b'"' in name or b"\\" in name:
-            return
-        if len(self.feeds) >= TABLE_SIZE // 2:
-            raise ValueError(f"more than {TABLE_SIZE // 2} instruments")
-        self.feeds.append(feed)
-        entry = &self.entries[_hash(name, size)]
-        while entry.size != 0:
-            if entry.size == size and memcmp(entry.symbol, <const char*> name, size) == 0:
-                raise ValueError(f"{symbol} was added before")
-            entry += 1
-            if entry == self.entries + TABLE_SIZE:
-                entry = self.entries
-        for i in range(size):
-            entry.symbol[i] = name[i]
-        for i in range(len(stream)):
-            entry.stream[i] = stream[i]
-        entry.size, entry.stream_size = size, len(stream)
-        entry.price_scale, entry.quantity_scale = price_scale, quantity_scale
-        entry.feed = <void*> feed
+        self.symbols.add(symbol, price_scale, quantity_scale, feed, symbol.lower())
 
     # --- the scan ---------------------------------------------------------------------------------------------------
     cdef Kind scan(self, const char* data, Py_ssize_t size) noexcept nogil:
@@ -242,13 +165,7 @@ cdef class FrameScanner:
         cdef Py_ssize_t stream_size = 0
         c.p, c.end = data, data + size
         if cl_take(&c, b'{"stream":"'):
-            stream = c.p
-            while c.p < c.end and c.p[0] != b'"':
-                if c.p[0] == b'\\':
-                    return SURPRISE
-                c.p += 1
-            stream_size = c.p - stream
-            if not cl_take(&c, b'","data":'):
+            if not take_text(&c, &stream, &stream_size) or not cl_take(&c, b',"data":'):
                 return SURPRISE
         if not cl_take(&c, b'{"e":"'):
             return SURPRISE
@@ -265,14 +182,14 @@ cdef class FrameScanner:
     cdef bint _symbol(self, Cursor* c, const char* stream, Py_ssize_t stream_size, const char* suffix) noexcept nogil:
         """`"s":"<symbol>",` and the pair where it is the symbol; in a wrapper the stream must be this symbol's `suffix`."""
         cdef const char* name
-        cdef Entry* entry
+        cdef SymbolEntry* entry
         cdef Cursor rest
         if not cl_take(c, b'"s":"'):
             return False
         name = c.p
         while c.p < c.end and c.p[0] != b'"':
             c.p += 1
-        entry = self._entry(name, c.p - name)
+        entry = self.symbols.find(name, c.p - name)
         if entry == NULL or not cl_take(c, b'",'):
             return False
         if stream != NULL:
@@ -292,24 +209,11 @@ cdef class FrameScanner:
         self.found.entry = entry
         return True
 
-    cdef Entry* _entry(self, const char* name, Py_ssize_t size) noexcept nogil:
-        cdef Entry* entry
-        if size <= 0 or size > MAX_SYMBOL:
-            return NULL
-        entry = &self.entries[_hash(name, size)]
-        while entry.size != 0:
-            if entry.size == size and memcmp(entry.symbol, name, size) == 0:
-                return entry
-            entry += 1
-            if entry == self.entries + TABLE_SIZE:
-                entry = self.entries
-        return NULL
-
     cdef bint _depth(self, Cursor* c, const char* stream, Py_ssize_t stream_size) noexcept nogil:
         cdef Scanned* f = &self.found
         cdef bint ok = (
-            cl_take(c, b',"E":') and _take_time(c, &f.event_time_ns)
-            and cl_take(c, b',"T":') and _take_time(c, &f.trade_time_ns)
+            cl_take(c, b',"E":') and take_time(c, &f.event_time_ns)
+            and cl_take(c, b',"T":') and take_time(c, &f.trade_time_ns)
             and cl_take(c, b',') and self._symbol(c, stream, stream_size, b'@depth')
             and cl_take(c, b'"U":') and cl_take_integer(c, &f.first_id)
             and cl_take(c, b',"u":') and cl_take_integer(c, &f.last_id)
@@ -329,8 +233,8 @@ cdef class FrameScanner:
             and cl_take(c, b'","B":"') and _take_decimal(c, f.entry.quantity_scale, &f.bid_quantity)
             and cl_take(c, b'","a":"') and _take_decimal(c, f.entry.price_scale, &f.ask_price)
             and cl_take(c, b'","A":"') and _take_decimal(c, f.entry.quantity_scale, &f.ask_quantity)
-            and cl_take(c, b'","T":') and _take_time(c, &f.trade_time_ns)
-            and cl_take(c, b',"E":') and _take_time(c, &f.event_time_ns)
+            and cl_take(c, b'","T":') and take_time(c, &f.trade_time_ns)
+            and cl_take(c, b',"E":') and take_time(c, &f.event_time_ns)
         )
         if not ok or (f.bid_price == 0 and f.bid_quantity) or (f.ask_price == 0 and f.ask_quantity):
             return False
@@ -339,8 +243,8 @@ cdef class FrameScanner:
     cdef bint _trade(self, Cursor* c, const char* stream, Py_ssize_t stream_size) noexcept nogil:
         cdef Scanned* f = &self.found
         cdef bint ok = (
-            cl_take(c, b',"E":') and _take_time(c, &f.event_time_ns)
-            and cl_take(c, b',"T":') and _take_time(c, &f.trade_time_ns)
+            cl_take(c, b',"E":') and take_time(c, &f.event_time_ns)
+            and cl_take(c, b',"T":') and take_time(c, &f.trade_time_ns)
             and cl_take(c, b',') and self._symbol(c, stream, stream_size, b'@trade')
             and cl_take(c, b'"t":') and cl_take_integer(c, &f.first_id)
             and cl_take(c, b',"p":"') and _take_decimal(c, f.entry.price_scale, &f.bid_price)
@@ -353,7 +257,7 @@ cdef class FrameScanner:
         cdef Scanned* f = &self.found
         cdef uint64_t aggregate_id
         if not (
-            cl_take(c, b',"E":') and _take_time(c, &f.event_time_ns)
+            cl_take(c, b',"E":') and take_time(c, &f.event_time_ns)
             and cl_take(c, b',"a":') and cl_take_integer(c, &aggregate_id)
             and cl_take(c, b',') and self._symbol(c, stream, stream_size, b'@aggTrade')
             and cl_take(c, b'"p":"') and _take_decimal(c, f.entry.price_scale, &f.bid_price)
@@ -366,7 +270,7 @@ cdef class FrameScanner:
         if not (
             cl_take(c, b'"f":') and cl_take_integer(c, &f.first_id)
             and cl_take(c, b',"l":') and cl_take_integer(c, &f.last_id)
-            and cl_take(c, b',"T":') and _take_time(c, &f.trade_time_ns)
+            and cl_take(c, b',"T":') and take_time(c, &f.trade_time_ns)
             and cl_take(c, b',"m":') and _take_flag(c, &f.buyer_is_maker)
         ):
             return False
@@ -412,15 +316,6 @@ cdef class FrameScanner:
             return PublicTrade(symbol, f.first_id, f.trade_time_ns, f.bid_price, f.bid_quantity, side)
         return PublicTrade(symbol, f.first_id, f.trade_time_ns, f.bid_price, f.bid_quantity, side, True,
                            f.last_id - f.first_id + 1)
-
-
-cdef inline Py_ssize_t _hash(const char* name, Py_ssize_t size) noexcept nogil:
-    """FNV-1a."""
-    cdef uint32_t value = 2166136261u
-    cdef Py_ssize_t i
-    for i in range(size):
-        value = (value ^ <uint8_t> name[i]) * 16777619u
-    return value & (TABLE_SIZE - 1)
 
 
 cdef class MarketListener(FrameListener):

@@ -174,6 +174,7 @@ class SymbolInfo(msgspec.Struct, frozen=True):
     price_precision: int = field(name="pricePrecision")
     quantity_precision: int = field(name="quantityPrecision")
     filters: list[SymbolFilter]
+    delivery_date: Milliseconds = field(default=0, name="deliveryDate")  # far in the future for perpetuals
 
 
 class ExchangeInfoReply(msgspec.Struct, frozen=True):

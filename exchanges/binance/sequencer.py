@@ -19,39 +19,15 @@ here.
 from __future__ import annotations
 
 from collections import deque
-from enum import Enum
-from typing import Final, Protocol
+from typing import Final
 
+from exchanges.book_step import SequencedBook, Step
 from exchanges.market_events import BookDelta, BookSnapshot
-from exchanges.order_book import OrderBook
 
 BUFFER_LIMIT: Final = 4096
 """Deltas kept for a snapshot that does not come: minutes. Beyond it the oldest go, the snapshot will be newer."""
 AHEAD_LIMIT: Final = 64
 """Deltas that one of two overlapping connections may be ahead: seconds."""
-
-
-class SequencedBook(Protocol):
-    """What the sequencer keeps in step: an InstrumentFeed."""
-
-    @property
-    def book(self) -> OrderBook: ...
-
-    live: bool
-    update_id: int
-
-
-class Step(Enum):
-    """What became of an event, and so what its caller does."""
-
-    BUFFERED = "kept until there is a snapshot"
-    APPLIED = "the book moved on"
-    LIVE = "the book is right from here on"
-    WAITING = "the snapshot is newer than all deltas so far"
-    REPEATED = "nothing new in it"
-    AHEAD = "kept: the other connection is a little behind"
-    GAP = "an event is missing: the book is void, get a snapshot"
-    TOO_OLD = "the snapshot is older than the first delta: get another"
 
 
 class BookSequencer:

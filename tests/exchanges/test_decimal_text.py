@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchanges.decimal_text import DecimalTextError, decimal_text, decimals, mantissa, padded_text, rescale
+from exchanges.decimal_text import (
+    DecimalTextError,
+    decimal_text,
+    decimals,
+    mantissa,
+    number_decimals,
+    number_mantissa,
+    padded_text,
+    rescale,
+    rounded_mantissa,
+)
 
 
 @given(st.integers(-(10**18) + 1, 10**18 - 1), st.integers(0, 18))
@@ -55,6 +66,80 @@ def test_padding_does_not_matter(text: str, scale: int, expected: int) -> None:
 def test_what_is_no_exact_number_of_the_scale_is_refused(text: str, scale: int) -> None:
     with pytest.raises(DecimalTextError):
         mantissa(text, scale)
+
+
+# --- JSON numbers, which may have an exponent -------------------------------------------------------------------------
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**9), max_value=10**9), st.data())
+def test_every_spelling_of_a_number_has_the_same_mantissa(value: Decimal, data: st.DataObject) -> None:
+    shift = data.draw(st.integers(-12, 12))
+    significand = format(value.scaleb(-shift), "f")
+    letter = data.draw(st.sampled_from(["e", "E", "e+"] if shift >= 0 else ["e", "E"]))
+    expected = int(value.scaleb(6))
+    assert number_mantissa(format(value, "f"), 6) == expected
+    assert number_mantissa(f"{significand}{letter}{shift}", 6) == expected
+    assert number_mantissa(f"{significand}{letter}{shift}".encode(), 6) == expected
+
+
+@given(st.text(alphabet="0123456789.-+eE x", max_size=24), st.integers(0, 18))
+def test_any_text_is_an_exact_json_number_or_refused(text: str, scale: int) -> None:
+    try:
+        value = number_mantissa(text, scale)
+    except DecimalTextError:
+        return
+    json.loads(text)
+    assert Decimal(text) == Decimal(value).scaleb(-scale)
+
+
+@given(st.integers(-(10**18) + 1, 10**18 - 1), st.integers(0, 18))
+def test_a_number_without_exponent_reads_as_decimal_text_does(value: int, scale: int) -> None:
+    assert number_mantissa(decimal_text(value, scale), scale) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "scale", "expected"),
+    [
+        ("5.0e-8", 8, 5),
+        ("3.2e4", 1, 320_000),
+        ("9.21E4", 0, 92_100),
+        ("-4.0e-7", 8, -40),
+        ("0.0e5", 0, 0),
+        ("0e999", 0, 0),
+        ("40", 1, 400),
+        ("1.50000000000000000000000000e1", 0, 15),
+    ],
+)
+def test_exponents_as_the_venue_writes_them(text: str, scale: int, expected: int) -> None:
+    assert number_mantissa(text, scale) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "scale"),
+    [
+        ("", 2), ("01", 2), ("00", 2), ("1e", 2), ("1e+", 2), ("1.e2", 2), (".5e1", 2), ("e5", 2), ("1e1.5", 2),
+        ("+1", 2), ("1.23e-1", 2), ("1e17", 2), ("1e1000", 2), ("1e 2", 2), ("1 ", 2), ("NaN", 2),
+        ("Infinity", 2), ("null", 2),
+        ('"1"', 2), ("5.0e-9", 8), ("1234567890123456789e-9", 9),
+    ],
+)  # fmt: skip
+def test_what_is_no_exact_json_number_of_the_scale_is_refused(text: str, scale: int) -> None:
+    with pytest.raises(DecimalTextError):
+        number_mantissa(text, scale)
+
+
+def test_amounts_that_are_reported_too_finely_are_rounded_to_even() -> None:
+    assert [rounded_mantissa(text, 8) for text in ("-4.0e-9", "1.5e-8", "2.5e-8", "0.123456789", b"-7")] == [
+        0, 2, 2, 12_345_679, -700_000_000,
+    ]  # fmt: skip
+    for text in ("", "x", "NaN", "Infinity", "1e30"):
+        with pytest.raises(DecimalTextError):
+            rounded_mantissa(text, 8)
+
+
+def test_decimals_of_numbers_with_exponents() -> None:
+    assert [number_decimals(text) for text in ("5.0e-8", "0.5", b"10.0", "1e3", "0", "2.5e-3")] == [8, 1, 0, 0, 0, 4]
+    for text in ("", "Infinity", "x"):
+        with pytest.raises(DecimalTextError):
+            number_decimals(text)
 
 
 def test_a_scale_outside_the_range_is_refused() -> None:

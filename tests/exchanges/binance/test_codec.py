@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchanges.binance.codec import MarketCodec, Scales
+from exchanges.binance.codec import MarketCodec
+from exchanges.instrument_rows import Scales
 from exchanges.market_events import (
     BestQuote,
     BookDelta,

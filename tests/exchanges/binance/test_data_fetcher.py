@@ -10,9 +10,10 @@ import pytest
 from aiohttp import web
 
 from exchanges.adapter import VenueRefused, VenueUnavailable
-from exchanges.binance.codec import MarketCodec, Scales
+from exchanges.binance.codec import MarketCodec
 from exchanges.binance.data_fetcher import BinanceDataFetcher, RateLimited
 from exchanges.http import HttpHandler
+from exchanges.instrument_rows import Scales
 from exchanges.market_events import BookSnapshot, MalformedFrame
 
 

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchanges.binance.codec import MarketCodec, Scales
+from exchanges.binance.codec import MarketCodec
 from exchanges.binance.fast_decode import FrameScanner, MarketListener
 from exchanges.instrument_feed import InstrumentFeed, MarketOutput
+from exchanges.instrument_rows import Scales
 from exchanges.market_events import BookDelta, MalformedFrame
 from shm.layout import MarketStatusCode, RecordKind, Side
 

@@ -1,24 +1,14 @@
-"""exchangeInfo -> rows, and the rows kept over a restart."""
+"""exchangeInfo -> rows."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from exchanges.adapter import ConfigurationError
-from exchanges.binance.codec import Scales
-from exchanges.binance.instruments import (
-    decode_exchange_info,
-    instrument_row,
-    instrument_rows,
-    load_rows,
-    rows_file,
-    save_rows,
-    scales_of,
-)
+from exchanges.binance.instruments import decode_exchange_info, instrument_row, instrument_rows
 from exchanges.market_events import MalformedFrame
 from shm.layout import ContractKind, InstrumentStatus
 from shm.records import InstrumentRow
@@ -66,7 +56,8 @@ def test_filters_and_their_keys_are_read_in_any_order() -> None:
         "price_scale": 2, "quantity_scale": 3, "tick_size": 10, "lot_size": 1, "minimum_quantity": 1,
         "maximum_quantity": 1_000_000, "minimum_price": 26110, "maximum_price": 80948400,
         "minimum_notional": 5_000_000_000, "contract_size": 100_000_000, "price_band_up": 1.05,
-        "price_band_down": 0.95, "tick_step_prices": 0, "tick_step_sizes": 0, "receive_time_ns": 77,
+        "price_band_down": 0.95, "tick_step_prices": 0, "tick_step_sizes": 0, "option_kind": 0,
+            "expiration_time_ns": 0, "strike": 0.0, "receive_time_ns": 77,
         "symbol": "BTCUSDT", "base_currency": "BTC", "quote_currency": "USDT", "settle_currency": "USDT",
     }  # fmt: skip
     assert row_of(filters=BTC["filters"][::-1]) == row
@@ -99,7 +90,12 @@ def test_a_status_that_nobody_knows_is_not_traded(status: str, expected: Instrum
 
 def test_kinds_of_contract() -> None:
     assert row_of(contractType="TRADIFI_PERPETUAL").contract_kind == ContractKind.LINEAR_PERPETUAL
-    assert row_of(contractType="CURRENT_QUARTER").contract_kind == ContractKind.LINEAR_FUTURE
+    quarter = row_of(contractType="CURRENT_QUARTER", deliveryDate=1790000000000)
+    assert (quarter.contract_kind, quarter.expiration_time_ns) == (
+        ContractKind.LINEAR_FUTURE,
+        1790000000000 * 1_000_000,
+    )
+    assert row_of(deliveryDate=4133404800000).expiration_time_ns == 0  # what the venue says of perpetuals
 
 
 def test_missing_symbols_are_named_with_what_the_venue_has() -> None:
@@ -117,45 +113,3 @@ def test_missing_symbols_are_named_with_what_the_venue_has() -> None:
 def test_a_reply_of_another_shape_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedFrame, match="exchangeInfo"):
         decode_exchange_info(body)
-
-
-def test_kept_rows_come_back_as_they_were(tmp_path: Path) -> None:
-    path = rows_file(tmp_path)
-    rows = [row_of(), row_of(symbol="ETHUSDT")]
-    rows[0].tick_step_prices[:2] = [5, 6]
-    rows[1].instrument_id = 1 << 16 | 1
-    save_rows(path, rows)
-    kept = load_rows(path, ["ETHUSDT", "BTCUSDT"], Ids())
-    assert kept is not None
-    for row in rows:
-        row.receive_time_ns = 0  # of an earlier clock: it means nothing now
-    assert kept == [rows[1], rows[0]]
-    assert not list(tmp_path.rglob("*.tmp"))
-
-
-@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"layout_version":0,"rows":[]}', b'{"rows":[]}'])
-def test_rows_that_cannot_be_read_are_no_rows(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "rows.json"
-    if content is not None:
-        path.write_bytes(content)
-    assert load_rows(path, [], Ids()) is None
-
-
-def test_rows_that_lack_a_configured_symbol_are_no_rows(tmp_path: Path) -> None:
-    path = rows_file(tmp_path)
-    save_rows(path, [row_of()])
-    assert load_rows(path, ["BTCUSDT", "XYZUSDT"], Ids()) is None
-    assert load_rows(path, ["BTCUSDT"], Ids()) is not None
-
-
-def test_rows_of_a_field_that_is_no_more_are_no_rows(tmp_path: Path) -> None:
-    path = rows_file(tmp_path)
-    save_rows(path, [row_of()])
-    document = json.loads(path.read_bytes())
-    document["rows"][0]["gone"] = 1
-    path.write_text(json.dumps(document))
-    assert load_rows(path, ["BTCUSDT"], Ids()) is None
-
-
-def test_scales_are_those_of_the_rows() -> None:
-    assert scales_of([row_of()]) == {"BTCUSDT": Scales(2, 3)}

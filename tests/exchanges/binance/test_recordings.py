@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
-from exchanges.binance.codec import MarketCodec, Scales
+from exchanges.binance.codec import MarketCodec
 from exchanges.binance.fast_decode import FrameScanner, MarketListener
-from exchanges.binance.instruments import decode_exchange_info, instrument_row, scales_of
-from exchanges.binance.sequencer import BookSequencer, Step
+from exchanges.binance.instruments import decode_exchange_info, instrument_row
+from exchanges.binance.sequencer import BookSequencer
+from exchanges.book_step import Step
 from exchanges.instrument_feed import InstrumentFeed, MarketOutput
+from exchanges.instrument_rows import Scales, scales_of
 from exchanges.market_events import (
     BestQuote,
     BookDelta,

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchanges.binance.sequencer import BookSequencer, Step
+from exchanges.binance.sequencer import BookSequencer
+from exchanges.book_step import Step
 from exchanges.market_events import BookDelta, BookSnapshot
 from exchanges.order_book import OrderBook
 

@@ -403,7 +403,7 @@ async def test_an_interruption_during_the_request_voids_its_snapshot(
 
 
 async def test_changed_decimals_end_the_process_with_a_sentence(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exchanges.binance.subscriber.INSTRUMENTS_REFRESH_S", 0.01)
+    monkeypatch.setattr("exchanges.market_subscriber.INSTRUMENTS_REFRESH_S", 0.01)
     run = begin()
     await run.until(lambda: run.subscriber.ready)
     real = run.fetcher.instruments
@@ -421,7 +421,7 @@ async def test_changed_decimals_end_the_process_with_a_sentence(begin: Begin, mo
 async def test_a_symbol_that_goes_away_while_we_run_does_not_take_the_others_along(
     begin: Begin, market: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("exchanges.binance.subscriber.INSTRUMENTS_REFRESH_S", 0.01)
+    monkeypatch.setattr("exchanges.market_subscriber.INSTRUMENTS_REFRESH_S", 0.01)
     run = begin()
     await run.until(lambda: run.subscriber.ready)
 
