@@ -35,6 +35,7 @@ from shm.doorbell import Doorbell
 from shm.instance import Instance
 from shm.layout import REASON_TEXT_SIZE, ProcessState
 from shm.lock import ProcessLock
+from shm.log_ring import LogRing
 from shm.records import ProcessRow
 from shm.segment import Segment
 from shm.table import TableWriter
@@ -88,6 +89,8 @@ class AppService:
         self.stopping = asyncio.Event()
         self._log_to_stderr = log_to_stderr
         self._log_manager: LogManager | None = None
+        self.log_ring: LogRing
+        """For lines from a hot path, once this service is open."""
         self._opened = False
         self._counters: Counters | None = None
         self._lock: ProcessLock | None = None
@@ -145,6 +148,8 @@ class AppService:
         self._status_row = self.instance.process_row(self.process)
         self._status = TableWriter(self.segment("status"), row=self._status_row)
         self._fill_row()
+        self.log_ring = LogRing(self.segment(f"log.{self.process}"), self.process)
+        self._log_manager.attach(self.log_ring)
         self._control = ControlServer(
             self.config.instance.run_dir, self.process, self.log, placement.housekeeping_cores(self.config)
         )
@@ -168,6 +173,8 @@ class AppService:
         self._counters = None
         if self._doorbell is not None:
             self._doorbell.close()
+        if self._log_manager is not None:
+            self._log_manager.detach()
         self.instance.close()
         self._notifier.close()
         if self._log_manager is not None:
@@ -449,8 +456,10 @@ class AppService:
         level = arguments.get("level")
         if level not in ("debug", "info", "warning", "error"):
             raise ControlError(f"level: found {level!r}, expected one of debug, info, warning, error")
-        self.log.setLevel(str(level).upper())
-        return {"level": level}
+        component = str(arguments.get("component", ""))
+        assert self._log_manager is not None
+        self._log_manager.set_level(str(level), component)
+        return {"level": level, "component": component} if component else {"level": level}
 
 
 def _row_text(sentence: str) -> bytes:

@@ -95,6 +95,12 @@ def trader(config: ConfigOption = None) -> None:
 
 
 @app.command()
+def logger(config: ConfigOption = None) -> None:
+    """Every process's lines into one file, and into the systemd journal."""
+    _run_process("logger", config)
+
+
+@app.command()
 def simulator(venue: VenueArgument, config: ConfigOption = None) -> None:
     """The venue itself, on a loopback port, speaking its real protocol."""
     _run_process("simulator", config, venue)

@@ -7,7 +7,7 @@ the same frozen tree, so two processes never read the file differently.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -174,6 +174,21 @@ class LogConfig(Struct, frozen=True, forbid_unknown_fields=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     directory: str = ""
     """One JSON-lines file per process. Empty: <state_dir>/log."""
+    file_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that a process writes into its own file. "warning" spares hot cores, where the logger runs."""
+    journald: Literal["auto", "on", "off"] = "auto"
+    """Whether the logger also sends every line to the systemd journal; auto: where systemd started it."""
+
+
+class ObserversConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Processes beside the trading set: they read along, and nobody waits for them."""
+
+    logger: bool = False
+    """All processes' lines in one file, corelane.log in the log directory, and in the journal."""
+
+
+OBSERVERS: Final = ("logger",)
+"""In the order in which they start: before all others, so that they miss nothing."""
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
@@ -187,6 +202,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     strategies: list[StrategyConfig] = field(default_factory=list)
     simulators: dict[str, SimulatorConfig] = field(default_factory=dict)
     log: LogConfig = field(default_factory=LogConfig)
+    observers: ObserversConfig = field(default_factory=ObserversConfig)
     path: str = ""
     """The file this came from; set by load_config, not a key."""
 
@@ -199,4 +215,5 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         names = [f"simulator.{venue}" for venue in self.simulators]
         for role in ("market_server", "trading_engine", "position_server"):
             names += [f"{role}.{venue}" for venue in self.venues]
-        return [*names, "trader"]
+        observers = [name for name in OBSERVERS if getattr(self.observers, name)]
+        return [*observers, *names, "trader"]

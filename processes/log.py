@@ -1,7 +1,8 @@
-"""Logs of a process: JSON lines into its own file, short lines for people on stderr.
+"""Logs of a process: JSON lines into its own file, records into its log ring, short lines for people on stderr.
 
-The rule: standard `logging`, set up once per process, and no log call on a hot path. One file has one writer, so its
-rotation needs no lock. Opened by app_service.py,
+The rule: standard `logging`, set up once per process, and no log call on a hot path (shm/log_ring.py has what may stand
+there). One file has one writer, so its rotation needs no lock. Where the logger process runs, `file_level` keeps what
+is written on the core of the process itself to the lines that must never be lost. Opened by app_service.py,
 supervisor.py and demo.py.
 """
 
@@ -17,9 +18,12 @@ from pathlib import Path
 
 from processes.config import LogConfig
 from processes.exit_codes import ExitCode, Failure
+from shm.layout import LOG_TEXT_SIZE, RECORD_DTYPES, RecordKind
+from shm.log_ring import LogRing
 
 FILE_BYTES = 32 * 1024 * 1024
 FILES_KEPT = 5
+LOGGER_SIZE = RECORD_DTYPES[RecordKind.LOG]["logger"].itemsize
 
 
 class JsonLines(logging.Formatter):
@@ -30,16 +34,23 @@ class JsonLines(logging.Formatter):
         self._process = process
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
-            "level": record.levelname.lower(),
-            "process": self._process,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        traceback = self.formatException(record.exc_info) if record.exc_info else ""
+        time = datetime.fromtimestamp(record.created, UTC)
+        return json_line(time, record.levelname, self._process, record.name, record.getMessage(), traceback)
+
+
+def json_line(time: datetime, level: str, process: str, logger: str, message: str, traceback: str = "") -> str:
+    """The one form of a line for machines."""
+    line = {
+        "time": time.isoformat(timespec="microseconds"),
+        "level": level.lower(),
+        "process": process,
+        "logger": logger,
+        "message": message,
+    }
+    if traceback:
+        line["traceback"] = traceback
+    return json.dumps(line, ensure_ascii=False)
 
 
 class HumanLines(logging.Formatter):
@@ -63,6 +74,39 @@ class _PrivateRotatingFile(RotatingFileHandler):
         )
 
 
+def rotating_file(directory: str | Path, name: str) -> RotatingFileHandler:
+    """An open, private, rotating file in that directory, which is made where it is missing. Raises OSError."""
+    folder = Path(directory)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return _PrivateRotatingFile(folder / name, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8")
+
+
+class RingHandler(logging.Handler):
+    """Each line as a record into the process's log ring, for the logger process."""
+
+    def __init__(self, ring: LogRing) -> None:
+        super().__init__()
+        self._ring = ring
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """logging holds this handler's lock meanwhile, so threads of libraries take turns."""
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            text = f"{text} ({type(record.exc_info[1]).__name__}; the traceback is in the process's own file)"
+        self._ring.line(
+            record.levelno, _fitting(record.name, LOGGER_SIZE), _fitting(text, LOG_TEXT_SIZE),
+            int(record.created * 1e9),
+        )  # fmt: skip
+
+
+def _fitting(text: str, size: int) -> bytes:
+    """As much of it as the field holds, cut between characters; a cut line ends with an ellipsis."""
+    data = text.encode()
+    if len(data) <= size:
+        return data
+    return data[: size - 3].decode("utf-8", "ignore").encode() + "…".encode()
+
+
 class LogManager:
     """The log of one process, from its first to its last line. `logger` is the root of the process's loggers."""
 
@@ -71,25 +115,39 @@ class LogManager:
         self.logger = logging.getLogger(f"corelane.{process}")
         self.close()
         self.logger.propagate = False
-        self.set_level(config.level)
+        self.logger.setLevel(config.level.upper())
         try:
-            directory = Path(config.directory)
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            to_file = _PrivateRotatingFile(
-                directory / f"{process}.log", maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8"
-            )
+            to_file = rotating_file(config.directory, f"{process}.log")
         except OSError as error:
             raise Failure(f"log.directory: {config.directory}: {error.strerror}", ExitCode.CONFIG) from None
         to_file.setFormatter(JsonLines(process))
+        to_file.setLevel(config.file_level.upper())
+        self._ring: LogRing | None = None
         self.logger.addHandler(to_file)
         if stderr:
             to_people = logging.StreamHandler(sys.stderr)
             to_people.setFormatter(HumanLines(process))
             self.logger.addHandler(to_people)
 
-    def set_level(self, level: str) -> None:
-        """`level` in the config's words: debug, info, warning, error."""
-        self.logger.setLevel(level.upper())
+    def attach(self, ring: LogRing) -> None:
+        """From now on every line goes into this ring too."""
+        self._ring = ring
+        ring.set_level(self.logger.level)
+        self.logger.addHandler(RingHandler(ring))
+
+    def detach(self) -> None:
+        """Let go of the ring, before its segment is unmapped."""
+        for handler in [one for one in self.logger.handlers if isinstance(one, RingHandler)]:
+            self.logger.removeHandler(handler)
+        self._ring = None
+
+    def set_level(self, level: str, component: str = "") -> None:
+        """`level` in the config's words: debug, info, warning, error. `component`: a part of the process only, like
+        the name of a strategy; empty: all of it that has no level of its own."""
+        logger = self.logger.getChild(component) if component else self.logger
+        logger.setLevel(level.upper())
+        if not component and self._ring is not None:
+            self._ring.set_level(logger.level)
 
     def close(self) -> None:
         """Flush and let go of the handlers. Idempotent; the logger itself stays and says nothing any more."""

@@ -2,9 +2,9 @@
 
 The rule: one owner of the set, who outlives it. Segments are made before the first process and removed after the last;
 children end by SIGTERM within a bound, then by SIGKILL; if the supervisor itself is killed, the kernel ends them.
-Order: segments → simulators → market servers, engines, position servers → trader, each stage waiting for READY in the
-status table. The end goes the other way, so that the trader can still cancel through living engines. Called by
-`corelane up` and the demo, which turn its `poll()`; one thread.
+Order: segments → observers → simulators → market servers, engines, position servers → trader, each stage waiting for
+READY in the status table. The end goes the other way, so that the trader can still cancel through living engines.
+Called by `corelane up` and the demo, which turn its `poll()`; one thread.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import IO, Any, Final, Self
 from processes import placement, shm_admin
 from processes.app_service import RESTARTS_VARIABLE
 from processes.config import Config
+from processes.config_schema import OBSERVERS
 from processes.control import ControlError, ControlServer, ask
 from processes.exit_codes import NO_RESTART, ExitCode, Failure
 from processes.log import LogManager
@@ -48,7 +49,7 @@ LONGEST_BACKOFF_S: Final = 10.0
 STEADY_S: Final = 60.0
 """A process that ran for this long starts again with the first backoff."""
 KEEPS_CREDENTIALS: Final = ("trading_engine", "position_server", "simulator")
-STAGES: Final = (("simulator",), ("market_server", "trading_engine", "position_server"), ("trader",))
+STAGES: Final = (OBSERVERS, ("simulator",), ("market_server", "trading_engine", "position_server"), ("trader",))
 
 
 @dataclass

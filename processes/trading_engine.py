@@ -39,6 +39,7 @@ from processes.venue_process import RETRY_S, VenueProcess
 from shm.clock import monotonic_ns
 from shm.journal import JournalWriter, read_journal
 from shm.layout import ProcessState, Reason, Word
+from shm.log_ring import DEBUG
 from shm.ring import LosslessReader, LosslessWriter
 from shm.table import TableReader, Words
 
@@ -49,6 +50,7 @@ SLOW_TICKS: Final = 10
 """Ticks between looks at heartbeats, words and the connections."""
 FLUSH_S: Final = 1.0
 """How much of the journal a power cut may take."""
+POLLED: Final = b"request of type {0:.0f} for order {id} polled {1:.1f} us after its publication"
 AUDIT_S: Final = 60.0
 CLOCK_S: Final = 120.0
 PULL_AGAIN_NS: Final = 2_000_000_000
@@ -357,9 +359,12 @@ class TradingEngine(VenueProcess):
 
     def _drain(self) -> int:
         """Carry out what the ring holds, up to a bound; how many."""
-        reader, on_request = self._reader, self._on_request
+        reader, on_request, trace = self._reader, self._on_request, self._service.log_ring
         count = 0
         while count < REQUESTS_A_TURN and (request := reader.poll()) is not None:
+            if trace.debug:
+                waited_us = (monotonic_ns() - request.publish_time_ns) / 1e3
+                trace.say(DEBUG, POLLED, request.client_order_id, request.request_type, waited_us)
             on_request(request)
             count += 1
         if count:

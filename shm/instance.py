@@ -24,6 +24,7 @@ from shm.layout import (
     COUNTERS_STRIDE,
     DOORBELLS,
     EVENT_RING_KINDS,
+    LOG_RING_KINDS,
     MARKET_RING_KINDS,
     REQUEST_RING_KINDS,
     ROW_MASK,
@@ -40,6 +41,8 @@ VENUE_CODES: Final[dict[str, Venue]] = {"binance": Venue.BINANCE, "deribit": Ven
 INSTRUMENT_ROWS: Final = 1024
 """Rows of a venue's tables. Growing them needs new segments, so room for every listed future of a venue is cheap."""
 BALANCE_ROWS: Final = 64
+LOG_RING_SLOTS: Final = 2048
+"""Lines that one process may be ahead of the logger before some are dropped."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,7 @@ class Instance:
                 result[f"{venue}.{table}"] = (SegmentKind.TABLE, rows, slot_stride(row_kind))
         for process in processes:
             result[f"counters.{process}"] = (SegmentKind.COUNTERS, 1, COUNTERS_STRIDE)
+            result[f"log.{process}"] = (SegmentKind.BROADCAST_RING, LOG_RING_SLOTS, slot_stride(*LOG_RING_KINDS))
         return result
 
     def create(

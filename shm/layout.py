@@ -36,6 +36,9 @@ ID_TEXT_SIZE: Final = 40
 """Bytes for a venue's own order or trade id (longest seen: 36-character UUIDs, 20-digit integers)."""
 REASON_TEXT_SIZE: Final = 80
 LOG_TEXT_SIZE: Final = 208
+LOG_VALUES: Final = 4
+LOG_PLAIN: Final = 0xFFFF
+"""value_count of a line that is no template."""
 SYMBOL_SIZE: Final = 32
 PROCESS_NAME_SIZE: Final = 32
 CONNECTIONS_PER_PROCESS: Final = 6
@@ -513,13 +516,15 @@ is to be done about it: what heals it follows as order events."""
 
 LOG: Final = _record([
     *_HEAD,
-    ("wall_time_ns", "<i8"), ("publish_time_ns", "<i8"),
-    ("level", "<u2"), ("pad0", "<u2"), ("pid", "<u4"),
+    ("wall_time_ns", "<i8"), ("publish_time_ns", "<i8"),    # CLOCK_REALTIME; 0: only publish_time_ns was taken
+    ("level", "<u2"), ("value_count", "<u2"), ("pid", "<u4"),
+    ("subject", "<u8"), ("values", "<f8", (LOG_VALUES,)),   # {id} and {0}, {1} … of the text, where value_count says so
     ("process", f"S{PROCESS_NAME_SIZE}"),
     ("logger", "S32"),
     ("text", f"S{LOG_TEXT_SIZE}"),
 ])  # fmt: skip
-"""One log line of a hot process, cut to fit; formatted by the logger process."""
+"""One log line, cut to fit. `value_count` LOG_PLAIN: the text stands as it is; else it is a template that the logger
+process fills with the id and so many values."""
 
 # --- rows of tables -------------------------------------------------------------------------------------------------
 INSTRUMENT_ROW: Final = _record([

@@ -73,7 +73,7 @@ trader = { core = 1.5 }
     )
     assert found == [
         'log.level: found "loud", expected one of debug, info, warning, error',
-        "log.colour: unknown key; expected one of directory, level",
+        "log.colour: unknown key; expected one of directory, file_level, journald, level",
         'trader.heartbeat_timeout_ms: found "soon", expected a whole number from 300 to 60000',
         "cores.trader.core: found 1.5, expected a whole number from 0",
     ]

@@ -18,6 +18,7 @@ PROCESSES = ["market_server.binance", "trader"]
 LOGICAL = [
     "words", "status", "binance.market", "binance.requests", "binance.events", "binance.instruments", "binance.books",
     "binance.tickers", "binance.positions", "binance.balances", "counters.market_server.binance", "counters.trader",
+    "log.market_server.binance", "log.trader",
 ]  # fmt: skip
 
 
