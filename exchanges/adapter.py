@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from shm.counters import Counters
     from shm.layout import ConnectionState, ProcessState, Reason
+    from shm.limits import LimitTable
     from shm.records import BalanceRow, InstrumentRow, OrderEvent, OrderRequest, PositionRow, Recovery
     from shm.segment import Segment
 
@@ -76,6 +77,7 @@ class ExchangeContext:
     state_dir: Path
     set_state: Callable[[ProcessState, str], None]  # state and one sentence for the process row
     credentials: Credentials | None = None
+    limits: LimitTable | None = None  # rate limits that all processes of the host count on; None: this process alone
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,32 @@
 """Request budgets by the venue's own rules, kept here so that the venue never has to refuse.
 
 The rules
-- A bucket counts within fixed windows of the venue's clock, as the venue does. What the venue's response headers
-  report only ever raises our count: others may share the account or the address, but nobody gives us budget back.
-- Lanes: cancel > new > query. New orders use a bucket up to NEW_SHARE, queries up to QUERY_SHARE, cancels all of it.
+- A budget is a set of buckets, each of which belongs to one address or one account at one venue and environment. All
+  processes of the host count on the same words (`shm/limits.pyx`, attached by `shm/host.py`): market server, trading
+  engine and position server of every instance. Without a segment a budget counts for itself alone.
+- A bucket is a window (so many units per minute of the venue's clock) or credits (so many at most, and so many back a
+  second). What the venue reports only ever raises our count: others may share the account or the address, but nobody
+  gives us budget back.
+- Lanes: cancel > new > query. New orders fill a bucket up to their share, queries up to theirs, cancels all of it.
   A refusal is local, immediate, and says until when.
-- After the venue said "too many" or banned us, everything that costs that bucket waits until the given time, cancels
-  too: sending into a ban prolongs it.
+- The venue said until when (a ban, a Retry-After): nothing goes before, for anybody; asking on prolongs a ban.
+- The venue refused and said no time: `hush`. Nothing new and no query for QUIET_NS. Cancels go on one at a time, over
+  all processes together, the first a second later, each pause twice the one before: an order left in the market is a
+  risk, and half a dozen refused requests a minute are not what gets an address banned. The first that is served opens
+  the way for the others.
 
-Counts live in this process: one engine and one position server share an address, so each is given its part by `limit`.
+Which reply of a venue means which of these stands in the venue's own budget module (binance/order_budget.py).
 
-Who calls it: the senders of every venue (through the engine's admission check) and the account fetchers.
+Who calls it: the senders of every venue (through the engine's admission check) and the fetchers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Final
+
+from shm.limits import LimitCredits, LimitWindow
 
 
 class Lane(IntEnum):
@@ -26,73 +35,59 @@ class Lane(IntEnum):
     QUERY = 2
 
 
-NEW_SHARE: Final = 0.9
-QUERY_SHARE: Final = 0.6
+SHARES: Final = (1000, 900, 600)
+"""Thousandths of a bucket's limit that each lane may fill it to, by Lane."""
+QUIET_NS: Final = 10_000_000_000
+"""How long a refusal without a time keeps new orders and queries back."""
 
-
-class Bucket:
-    """`limit` units per window of `window_ns`, both the venue's."""
-
-    __slots__ = ("_by_lane", "_window", "blocked_until_ns", "limit", "name", "used", "window_ns")
-
-    def __init__(self, name: str, limit: int, window_ns: int) -> None:
-        if limit < 1 or window_ns < 1:
-            raise ValueError(f"bucket {name}: limit {limit} and window {window_ns} ns must be positive")
-        self.name, self.limit, self.window_ns = name, limit, window_ns
-        # A lane gets at least one unit, or a tiny limit would shut it out for ever.
-        self._by_lane = (limit, max(1, int(limit * NEW_SHARE)), max(1, int(limit * QUERY_SHARE)))
-        self._window = -1
-        self.used = 0
-        self.blocked_until_ns = 0
-
-    def _roll(self, now_ns: int) -> None:
-        window = now_ns // self.window_ns
-        if window > self._window:  # a clock that was set back must not refill the bucket
-            self._window, self.used = window, 0
-
-    def wait_until(self, lane: Lane, cost: int, now_ns: int) -> int:
-        """0: `cost` fits now; otherwise the venue time (ns) from which it may."""
-        self._roll(now_ns)
-        if now_ns < self.blocked_until_ns:
-            return self.blocked_until_ns
-        if self.used + cost <= self._by_lane[lane]:
-            return 0
-        return (self._window + 1) * self.window_ns
-
-    def take(self, cost: int, now_ns: int) -> None:
-        self._roll(now_ns)
-        self.used += cost
-
-    def reported(self, used: int, now_ns: int) -> None:
-        """The venue's own count of the present window; lower or negative ones are ignored."""
-        self._roll(now_ns)
-        self.used = max(self.used, used)
+Bucket = LimitWindow | LimitCredits
 
 
 class RateBudget:
-    """All buckets of one account and address. Times are the venue's UTC in ns, as the caller estimates it."""
+    """The buckets that one process uses at a venue. Times are the venue's UTC in ns, as the caller estimates it."""
 
-    def __init__(self, buckets: Iterable[Bucket]) -> None:
-        self.buckets = {bucket.name: bucket for bucket in buckets}
+    def __init__(self, buckets: Mapping[str, Bucket]) -> None:
+        self.buckets = dict(buckets)
 
     def admit(self, lane: Lane, costs: Mapping[str, int], now_ns: int) -> int:
-        """Take `costs` (bucket name -> units) from every bucket, or from none. 0: taken; else the time to try again."""
-        until = 0
+        """Take `costs` (bucket name -> units) from every bucket, or from none. 0: taken; else the time to try again.
+
+        A cost of 0 takes nothing and asks only whether the bucket is shut."""
+        buckets, share, urgent = self.buckets, SHARES[lane], lane == Lane.CANCEL
+        taken: list[str] = []
         for name, cost in costs.items():
-            until = max(until, self.buckets[name].wait_until(lane, cost, now_ns))
-        if until == 0:
-            for name, cost in costs.items():
-                self.buckets[name].take(cost, now_ns)
-        return until
+            until = buckets[name].take(cost, share, urgent, now_ns)
+            if until:
+                for other in taken:
+                    buckets[other].give_back(costs[other], now_ns)
+                return until
+            taken.append(name)
+        return 0
 
     def reported(self, name: str, used: int, now_ns: int) -> None:
-        if (bucket := self.buckets.get(name)) is not None:
+        """The venue's own count; lower or negative ones, and buckets that are not ours, are ignored."""
+        if used > 0 and (bucket := self.buckets.get(name)) is not None:
             bucket.reported(used, now_ns)
 
-    def block(self, name: str, until_ns: int) -> None:
-        """The venue refused: nothing more that costs `name` before `until_ns`."""
+    def limit(self, name: str, units: int) -> None:
+        """The venue told its limit."""
+        if units > 0 and (bucket := self.buckets.get(name)) is not None:
+            bucket.limit = units
+
+    def close(self, name: str, until_ns: int) -> None:
+        """The venue named a time: nothing that needs `name` before `until_ns`, cancels neither."""
         if (bucket := self.buckets.get(name)) is not None:
-            bucket.blocked_until_ns = max(bucket.blocked_until_ns, until_ns)
+            bucket.close(until_ns)
+
+    def hush(self, name: str, now_ns: int) -> None:
+        """The venue refused and named no time."""
+        if (bucket := self.buckets.get(name)) is not None:
+            bucket.hush(now_ns, QUIET_NS)
+
+    def served(self, name: str, asked_ns: int) -> None:
+        """A request that left at `asked_ns` was carried out."""
+        if (bucket := self.buckets.get(name)) is not None:
+            bucket.served(asked_ns, QUIET_NS)
 
 
 class TokenBucket:

@@ -359,9 +359,8 @@ def shm_dump(
     from processes import shm_admin, shm_dump
 
     instance = shm_admin.instance_of(_load(config))
-    prefix = instance.segment_name("")
     try:
-        for line in shm_dump.lines(instance.segment(segment.removeprefix(prefix)), follow=follow):
+        for line in shm_dump.lines(shm_admin.segment_of(instance, segment), follow=follow):
             typer.echo(line)
     except KeyboardInterrupt:
         raise typer.Exit from None

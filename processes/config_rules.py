@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from processes.config_reading import show, suggestion
 from processes.config_schema import Config, StrategyConfig, VenueConfig
+from shm.host import HOST_INSTANCE
 from shm.layout import Venue
 
 KNOWN_VENUES = frozenset(venue.name.lower() for venue in Venue if venue)
@@ -18,7 +19,12 @@ KNOWN_VENUES = frozenset(venue.name.lower() for venue in Venue if venue)
 
 def broken_rules(config: Config) -> list[str]:
     """One sentence for each rule that the config breaks; empty where it may run."""
-    return [*_venues(config), *_cores(config), *_strategies(config), *_simulators(config)]
+    return [*_instance(config), *_venues(config), *_cores(config), *_strategies(config), *_simulators(config)]
+
+
+def _instance(config: Config) -> Iterator[str]:
+    if config.instance.name == HOST_INSTANCE:
+        yield f'instance.name: found "{HOST_INSTANCE}", expected another: it names what all instances of a host share'
 
 
 def _venues(config: Config) -> Iterator[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from processes.config import Config
 from processes.exit_codes import ExitCode, Failure
 from processes.kill_switch import KillSwitch
+from shm import host
 from shm.instance import Instance, VenueSegments
 from shm.layout import SegmentKind
 from shm.lock import AlreadyRunning, ProcessLock
@@ -43,7 +44,8 @@ def instance_of(config: Config) -> Instance:
 
 
 def create(config: Config) -> list[str]:
-    """Make every segment the config needs and load the persisted kill switch; logical names. Raises SegmentError."""
+    """Make every segment the config needs, those of the host too, and load the persisted kill switch; logical names of
+    the instance's. Raises SegmentError."""
     instance = instance_of(config)
     venues = {
         name: VenueSegments(
@@ -55,7 +57,10 @@ def create(config: Config) -> list[str]:
         for name, venue in config.venues.items()
     }
     try:
+        host.sweep()
         names = instance.create(venues, config.processes())
+        for name, venue in config.venues.items():
+            instance.limits(name, venue.environment, venue.rest_url)
         KillSwitch(instance.state_dir, Words(instance.segment("words"))).load()
     except OSError as error:
         raise Failure(f"{error.filename or 'instance'}: {error.strerror}", ExitCode.CONFIG) from None
@@ -65,7 +70,9 @@ def create(config: Config) -> list[str]:
 
 
 def remove(config: Config, *, force: bool = False) -> list[str]:
-    """Unlink all segments of the instance; their names. Raises Failure where a process still runs, unless forced."""
+    """Unlink all segments of the instance; their names. Raises Failure where a process still runs, unless forced.
+
+    Limits of the host go when nobody uses them and no ban or present count stands in them; forced, those too."""
     instance = instance_of(config)
     if not force:
         alive = running_processes(instance)
@@ -74,7 +81,11 @@ def remove(config: Config, *, force: bool = False) -> list[str]:
                 f"{', '.join(alive)} of instance {instance.name} still runs; stop the set first, or use --force",
                 ExitCode.ALREADY_RUNNING,
             )
-    return instance.remove()
+    removed = instance.remove()
+    if force:
+        shared = [host.limits_name(name, venue.environment, venue.rest_url) for name, venue in config.venues.items()]
+        removed += [name for name in shared if host.discard(name)]
+    return removed
 
 
 def running_processes(instance: Instance) -> list[str]:
@@ -88,9 +99,16 @@ def running_processes(instance: Instance) -> list[str]:
     return alive
 
 
+def segment_of(instance: Instance, name: str) -> Segment:
+    """The attached segment that `shm ls` shows under this name, or of this logical one. Raises SegmentError."""
+    if name.startswith(host.PREFIX):
+        return Segment.attach(name)
+    return instance.segment(name.removeprefix(instance.segment_name("")))
+
+
 def listing(instance: Instance) -> list[SegmentLine]:
-    """Every segment under the instance's name, also those that cannot be attached."""
-    return [_line(name) for name in Segment.names(instance.segment_name(""))]
+    """Every segment under the instance's name and the host's, also those that cannot be attached."""
+    return [_line(name) for prefix in (instance.segment_name(""), host.PREFIX) for name in Segment.names(prefix)]
 
 
 def _line(name: str) -> SegmentLine:

@@ -18,6 +18,7 @@ from typing import Any, Final
 from shm import layout
 from shm.counters import CountersReader
 from shm.layout import RecordKind, SegmentKind
+from shm.limits import LimitTable
 from shm.record import Record
 from shm.records import RECORD_CLASSES
 from shm.ring import BroadcastReader
@@ -62,6 +63,8 @@ def _items(segment: Segment, follow: bool, stop: Callable[[], bool]) -> Iterator
         look: Callable[[], Iterator[dict[str, Any]]] = _Rows(segment).changed
     elif segment.kind is SegmentKind.WORDS:
         look = _WordValues(segment).changed
+    elif segment.kind is SegmentKind.LIMITS:
+        look = _LimitBuckets(segment).changed
     elif segment.kind is SegmentKind.COUNTERS:
         look = _CounterValues(segment).changed
     else:
@@ -148,6 +151,20 @@ class _WordValues:
                 self._known[index] = value
                 name = layout.Word(index).name if index in layout.Word._value2member_map_ else str(index)
                 yield {"word": name, "value": value}
+
+
+class _LimitBuckets:
+    """Buckets that are claimed, then those that changed."""
+
+    def __init__(self, segment: Segment) -> None:
+        self._table = LimitTable(segment)
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def changed(self) -> Iterator[dict[str, Any]]:
+        for row in self._table.rows():
+            if self._known.get(row["name"]) != row:
+                self._known[row["name"]] = row
+                yield row
 
 
 class _CounterValues:

@@ -52,6 +52,7 @@ class VenueProcess:
             state_dir=self._instance.state_dir,
             set_state=self._service.set_state,
             credentials=credentials,
+            limits=self._instance.limits(self._venue, self._settings.environment, self._settings.rest_url),
         )
 
     def _credentials(self, role: str) -> Credentials:

@@ -19,7 +19,8 @@ _C_TYPES = {
 
 _PLAIN_CONSTANTS = (
     "COUNTER_LIMIT", "HISTOGRAM_LIMIT", "COUNTER_NAME_SIZE", "HISTOGRAM_SUB_BITS", "HISTOGRAM_TOP_BIT",
-    "HISTOGRAM_BUCKETS", "HISTOGRAM_SIZE", "COUNTERS_STRIDE", "WORD_COUNT",
+    "HISTOGRAM_BUCKETS", "HISTOGRAM_SIZE", "COUNTERS_STRIDE", "WORD_COUNT", "LIMIT_BUCKETS", "LIMIT_NAME_SIZE",
+    "LIMIT_USED_BITS",
 )  # fmt: skip
 
 
@@ -87,10 +88,10 @@ def write_generated(folder: Path) -> None:
         "from shm.record import Record as Record",
         "",
     ]
-    # header of every segment, as a struct for ring.pyx and table.pyx
+    # header of every segment and the bucket of a limits segment, as structs for the compiled parts
     sizes = [0] * 64
     publish_offsets = [-1] * 64
-    structs = [("SegmentHeader", layout.SEGMENT_HEADER)]
+    structs = [("SegmentHeader", layout.SEGMENT_HEADER), ("LimitBucket", layout.LIMIT_BUCKET)]
     for kind, dtype in layout.RECORD_DTYPES.items():
         structs.append((class_name(kind.name) + "Record", dtype))
         sizes[int(kind)] = dtype.itemsize

@@ -3,6 +3,7 @@
 `corelane shm create` calls `create`; every other process makes an Instance from the same configuration and attaches.
 
     /dev/shm/corelane.<instance>.<segment>      rings, tables, words, counters
+    /dev/shm/corelane.host.<venue>.<env…>       limits of a venue, shared by all instances (shm/host.py)
     <run dir>/<process>.ctl, bells/<n>.bell     sockets and doorbells, gone with the set
     <state dir>/instruments/<venue>.json        append-only symbol -> id table
     <state dir>/processes.json                  append-only process -> row table (also the doorbell id)
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from shm import host
 from shm.layout import (
     COUNTERS_STRIDE,
     DOORBELLS,
@@ -35,6 +37,7 @@ from shm.layout import (
     instrument_id,
     slot_stride,
 )
+from shm.limits import LimitTable
 from shm.segment import Segment, SegmentError
 
 VENUE_CODES: Final[dict[str, Venue]] = {"binance": Venue.BINANCE, "deribit": Venue.DERIBIT, "grvt": Venue.GRVT}
@@ -85,12 +88,15 @@ class Instance:
     run_dir: Path
     state_dir: Path
     _attached: dict[str, Segment] = field(default_factory=dict, repr=False)
+    _limits: dict[str, host.HostLimits] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", self.name):
             raise SegmentError(
                 f"instance name {self.name!r}: 1 to 32 letters, digits, - and _ were expected, it names files"
             )
+        if self.name == host.HOST_INSTANCE:
+            raise SegmentError(f"instance name {self.name!r} is taken: it names the segments that all instances share")
 
     # --- names ------------------------------------------------------------------------------------------------------
     def segment_name(self, logical: str) -> str:
@@ -171,8 +177,11 @@ class Instance:
         return list(specifications)
 
     def remove(self) -> list[str]:
-        """Unlink every segment of this instance, also those of earlier configurations. Returns their names."""
-        return [name for name in Segment.names(self.segment_name("")) if Segment.remove(name)]
+        """Unlink every segment of this instance, also those of earlier configurations, and those of the host that
+        nobody needs any more. Returns the names of the instance's."""
+        removed = [name for name in Segment.names(self.segment_name("")) if Segment.remove(name)]
+        host.sweep()
+        return removed
 
     # --- attaching --------------------------------------------------------------------------------------------------
     def segment(self, logical: str) -> Segment:
@@ -184,10 +193,21 @@ class Instance:
             self._attached[logical] = segment
         return segment
 
+    def limits(self, venue: str, environment: str, url: str | None = None) -> LimitTable:
+        """The host's limits of a venue (see shm/host.py), attached once and kept, made where they are missing. url: the
+        venue's, where it is not the environment's own. Raises SegmentError."""
+        name = host.limits_name(venue, environment, url)
+        if name not in self._limits:
+            self._limits[name] = host.HostLimits(name)
+        return self._limits[name].table
+
     def close(self) -> None:
         for segment in self._attached.values():
             segment.close()
         self._attached.clear()
+        for limits in self._limits.values():
+            limits.close()
+        self._limits.clear()
 
     # --- ids --------------------------------------------------------------------------------------------------------
     def _instruments_path(self, venue: str) -> Path:

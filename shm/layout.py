@@ -318,6 +318,7 @@ class SegmentKind(IntEnum):
     WORDS = 4
     COUNTERS = 5
     JOURNAL = 6
+    LIMITS = 7
 
 
 class Word(IntEnum):
@@ -658,6 +659,39 @@ COUNTERS_STRIDE: Final = (
     (COUNTER_LIMIT + HISTOGRAM_LIMIT) * COUNTER_NAME_SIZE + 8 * COUNTER_LIMIT + HISTOGRAM_LIMIT * HISTOGRAM_SIZE
 )
 
+# --- limits ---------------------------------------------------------------------------------------------------------
+#
+#   one bucket of a limits segment: what a venue lets one address or account do, counted by all processes of the host
+#     0  key               64-bit hash of `name`, never 0; 0 = free. Claimed once by compare-and-swap, never given back
+#     8  state             a window:  number of the window (40 bits) | units used in it (24 bits)
+#                          credits:   venue time (ns) at which all credits are there again
+#    16  closed_until_ns   nothing passes before this venue time: a ban, or a time that the venue named
+#    24  quiet_until_ns    the venue refused without naming a time: until then only urgent requests, one at a time
+#    32  probe             venue time (ms, 56 bits) at which the next of those may pass | how many passed (8 bits)
+#    40  limit             units of a window, or credits when full; 0 = the venue has not told
+#    48  window_ns         length of a window; 0 = credits
+#    56  unit_ns           time in which one credit comes back; 0 = a window
+#    64  name              text, for people; written after the claim
+# Every word is a level that anybody may raise with one compare-and-swap: no process that dies leaves anything held.
+LIMIT_BUCKETS: Final = 64
+"""Buckets of one venue and environment on one host: a few of the address, a few of each account."""
+LIMIT_NAME_SIZE: Final = 64
+LIMIT_USED_BITS: Final = 24
+LIMIT_BUCKET: Final = np.dtype(
+    [
+        ("key", "<u8"),
+        ("state", "<u8"),
+        ("closed_until_ns", "<u8"),
+        ("quiet_until_ns", "<u8"),
+        ("probe", "<u8"),
+        ("limit", "<u8"),
+        ("window_ns", "<u8"),
+        ("unit_ns", "<u8"),
+        ("name", f"S{LIMIT_NAME_SIZE}"),
+    ]
+)
+assert LIMIT_BUCKET.itemsize % CACHE_LINE == 0
+
 # --- client order ids -----------------------------------------------------------------------------------------------
 #
 #   bit 63  62..56    55..48    47..32        31..0
@@ -705,6 +739,7 @@ def _layout_hash() -> int:
         repr((LAYOUT_VERSION, HEADER_SIZE, SLOT_HEADER_SIZE, WORD_COUNT, COUNTERS_STRIDE, JOURNAL_STRIDE)).encode()
     )
     digest.update(repr(SEGMENT_HEADER.fields).encode())
+    digest.update(repr((LIMIT_BUCKETS, LIMIT_USED_BITS, LIMIT_BUCKET.descr)).encode())
     for kind, dtype in RECORD_DTYPES.items():
         digest.update(f"{int(kind)}:{dtype.descr}".encode())
     for codes in (

@@ -30,6 +30,8 @@ from shm.layout import (
     HEADER_SIZE,
     LAYOUT_HASH,
     LAYOUT_VERSION,
+    LIMIT_BUCKET,
+    LIMIT_BUCKETS,
     MAGIC,
     SEGMENT_HEADER,
     SegmentKind,
@@ -37,7 +39,7 @@ from shm.layout import (
 
 _LOG: Final = logging.getLogger(__name__)
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
-_SHM_FOLDER: Final = "/dev/shm"
+SHM_FOLDER: Final = "/dev/shm"
 _RINGS: Final = (SegmentKind.BROADCAST_RING, SegmentKind.LOSSLESS_RING, SegmentKind.JOURNAL)
 _warned_of_limit = False
 
@@ -93,7 +95,7 @@ class Segment:
             reason = error.strerror if isinstance(error, OSError) else "no address space has that size"
             raise SegmentError(
                 f"segment {name} of {size:,} bytes cannot be made: {reason}; "
-                f"{_SHM_FOLDER} has {_free_bytes():,} bytes free"
+                f"{SHM_FOLDER} has {_free_bytes():,} bytes free"
             ) from None
         finally:
             shared.close_fd()
@@ -164,7 +166,7 @@ class Segment:
     @staticmethod
     def names(prefix: str) -> list[str]:
         """Names (with the leading slash) of the segments that begin with `prefix`."""
-        return sorted(f"/{entry}" for entry in os.listdir(_SHM_FOLDER) if f"/{entry}".startswith(prefix))  # noqa: PTH208
+        return sorted(f"/{entry}" for entry in os.listdir(SHM_FOLDER) if f"/{entry}".startswith(prefix))  # noqa: PTH208
 
     def close(self) -> None:
         """Unmap. A segment whose memory is still used by rings or arrays stays mapped until those are gone."""
@@ -250,6 +252,9 @@ def _shape_problem(kind: SegmentKind, capacity: int, stride: int) -> str:
     elif kind is SegmentKind.COUNTERS:
         if stride != COUNTERS_STRIDE:
             return f"a counters block of {stride:,} bytes, {COUNTERS_STRIDE:,} were expected"
+    elif kind is SegmentKind.LIMITS:
+        if (capacity, stride) != (LIMIT_BUCKETS, LIMIT_BUCKET.itemsize):
+            return f"{capacity} buckets of {stride} bytes, {LIMIT_BUCKETS} of {LIMIT_BUCKET.itemsize} were expected"
     else:
         return "it is of no kind"
     return ""
@@ -280,5 +285,5 @@ def _is_unfinished(name: str) -> bool:
 
 
 def _free_bytes() -> int:
-    status = os.statvfs(_SHM_FOLDER)
+    status = os.statvfs(SHM_FOLDER)
     return status.f_bavail * status.f_frsize

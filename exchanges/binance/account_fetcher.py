@@ -175,7 +175,7 @@ class BinanceAccountFetcher:
         except HttpFailure as failure:
             raise VenueUnavailable(str(failure)) from failure
         code, message = (0, "") if reply.status == 200 else self._codec.decode_error(reply.body)
-        self._budget.note(reply, code, message, self._clock.now_ns())
+        self._budget.note(reply, code, message, self._clock.now_ns(), now_ns)
         if reply.status == 200:
             return reply
         verdict = classify(reply.status, code, message)

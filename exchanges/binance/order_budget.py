@@ -1,20 +1,42 @@
 """Binance's limits on orders and on request weight, with its headers and refusals read into them.
 
-Numbers are those of exchangeInfo `rateLimits` in production (the testnet has more): 2400 weight a minute and address,
-300 orders in 10 s and 1200 a minute and account. Source: General Info, "LIMITS", below
+What is counted: request weight per minute and address; orders per 10 s and per minute and account. Placing and
+amending cost one order each and no weight; canceling and asking cost weight and no order. The limits are those of
+exchangeInfo `rateLimits` (the testnet has others); the figures below stand until it was read.
+
+What a refusal means here, and what happens to cancels after it:
+
+| reply | new, replace | cancel | query |
+|---|---|---|---|
+| 418, until the time named, else WAIT_418_S: the address is banned | wait | wait: asking on prolongs a ban | wait |
+| 429 with Retry-After | until then | until then: the venue's own word | until then |
+| 429 -1015: the window named ("... per 10 SECOND") is full | until its end | go on: they cost no order | go on |
+| 429, weight reported at its limit | to the minute's end | to the minute's end: it would be refused | as cancels |
+| 429 otherwise: nobody said why or until when | QUIET_NS | one at a time, from 1 s on | QUIET_NS |
+
+So a cancel waits only for what the venue has said, or for a count that it certainly refuses; in the doubtful case it
+asks again, rarely enough that asking brings no ban (`exchanges/rate_limit.py`). In all of them the venue's countdown
+goes on and pulls the book by itself when we cannot reach it for long enough.
+
+Source: General Info, "LIMITS", and New Order, Cancel Order (the weight rows) below
 developers.binance.com/docs/derivatives/usds-margined-futures.
 
-Who calls it: oms.py (`admit_request`) and account_fetcher.py.
+Who calls it: oms.py (`admit_request`), account_fetcher.py and data_fetcher.py.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Iterable, Sequence
 from typing import Final
+
+from msgspec import Struct
 
 from exchanges.http import HttpReply
 from exchanges.rate_limit import Bucket, Lane, RateBudget
 from shm.layout import RequestType
+from shm.limits import LimitTable, LimitWindow
 from shm.records import OrderRequest
 
 QUERY_WEIGHT: Final = "weight_1m"
@@ -22,12 +44,23 @@ ORDERS_10S: Final = "orders_10s"
 ORDERS_1M: Final = "orders_1m"
 _SECOND: Final = 1_000_000_000
 
+WEIGHT_LIMIT: Final = 2400
+ORDERS_10S_LIMIT: Final = 300
+ORDERS_1M_LIMIT: Final = 1200
+"""Of production, where the venue has not told its own yet."""
+
 _HEADERS: Final = {
     "x-mbx-used-weight-1m": QUERY_WEIGHT,
     "x-mbx-order-count-10s": ORDERS_10S,
     "x-mbx-order-count-1m": ORDERS_1M,
 }
-_ONE_ORDER: Final = {ORDERS_10S: 1, ORDERS_1M: 1}
+_BY_RULE: Final = {
+    ("REQUEST_WEIGHT", "MINUTE", 1): QUERY_WEIGHT,
+    ("ORDERS", "SECOND", 10): ORDERS_10S,
+    ("ORDERS", "MINUTE", 1): ORDERS_1M,
+}
+# An order costs no weight, but an address that may not ask anything may not place orders either.
+_ONE_ORDER: Final = {QUERY_WEIGHT: 0, ORDERS_10S: 1, ORDERS_1M: 1}
 _ONE_WEIGHT: Final = {QUERY_WEIGHT: 1}
 _COSTS: Final[dict[int, tuple[Lane, dict[str, int]]]] = {
     RequestType.NEW: (Lane.NEW, _ONE_ORDER),
@@ -37,44 +70,127 @@ _COSTS: Final[dict[int, tuple[Lane, dict[str, int]]]] = {
     RequestType.QUERY: (Lane.QUERY, _ONE_WEIGHT),
 }
 _BANNED_UNTIL: Final = re.compile(r"banned until (\d{13})")
-WAIT_429_S: Final = 10
+_ORDERS_PER: Final = re.compile(r"orders per (?:(\d+) )?(SECOND|MINUTE)", re.IGNORECASE)
+TOO_MANY_ORDERS: Final = -1015
+WAIT_ORDERS_S: Final = 10
+"""After a -1015 that names no window: the shorter of the two has passed then."""
 WAIT_418_S: Final = 120
-"""Waits where the venue names no time: Retry-After is documented for Spot only."""
+"""The shortest ban that is documented."""
+
+
+class RateLimit(Struct, rename="camel"):
+    """One element of `rateLimits`: of exchangeInfo (no count) or of a reply of the WebSocket API."""
+
+    rate_limit_type: str
+    interval: str
+    interval_num: int
+    limit: int
+    count: int = 0
+
+
+def account_of(api_key: str) -> str:
+    """What the order counters of a key are filed under: a fingerprint, because keys stand in no segment.
+
+    Two keys of one account count apart here; the venue's headers bring them together again."""
+    return hashlib.sha256(api_key.encode()).hexdigest()[:16]
 
 
 class OrderBudget(RateBudget):
-    """Share it among all that sends with one account from one address in this process."""
+    """Weight of this address and, where there is an account, its orders. One per process; the words are the host's."""
 
-    def __init__(self, weight: int = 2400, orders_10s: int = 300, orders_1m: int = 1200) -> None:
-        super().__init__(
-            (
-                Bucket(QUERY_WEIGHT, weight, 60 * _SECOND),
-                Bucket(ORDERS_10S, orders_10s, 10 * _SECOND),
-                Bucket(ORDERS_1M, orders_1m, 60 * _SECOND),
-            )
-        )
+    def __init__(self, limits: LimitTable | None = None, account: str = "") -> None:
+        """limits: the host's, or None: counted for this process alone. account: as `account_of` names it; empty: this
+        process sends no orders."""
+        table = LimitTable() if limits is None else limits
+        buckets: dict[str, Bucket] = {
+            QUERY_WEIGHT: LimitWindow(table, f"address {QUERY_WEIGHT}", WEIGHT_LIMIT, 60 * _SECOND)
+        }
+        if account:
+            for name, limit, window_s in ((ORDERS_10S, ORDERS_10S_LIMIT, 10), (ORDERS_1M, ORDERS_1M_LIMIT, 60)):
+                buckets[name] = LimitWindow(table, f"account {account} {name}", limit, window_s * _SECOND)
+        super().__init__(buckets)
 
     def admit_request(self, request: OrderRequest, venue_time_ns: int) -> int:
         """0: the request's cost is taken; else the venue time (ns) from which it may be tried."""
         lane, costs = _COSTS[request.request_type]
         return self.admit(lane, costs, venue_time_ns)
 
-    def note(self, reply: HttpReply, code: int, message: str, venue_time_ns: int) -> None:
-        """Learn from a reply: counts from its headers, waiting times from a 429 or 418."""
-        for header, bucket in _HEADERS.items():
-            text = reply.headers.get(header)
-            if text is not None and text.isdecimal():  # "-1" was seen on order replies
-                self.reported(bucket, int(text), venue_time_ns)
-        if reply.status not in (418, 429):
-            return
-        until = venue_time_ns + (WAIT_418_S if reply.status == 418 else WAIT_429_S) * _SECOND
+    def learn_limits(self, rules: Iterable[RateLimit]) -> None:
+        """`rateLimits` of exchangeInfo: the limits for every process of the host. Kinds that are not ours are passed
+        over."""
+        for rule in rules:
+            if (name := _BY_RULE.get((rule.rate_limit_type, rule.interval, rule.interval_num))) is not None:
+                self.limit(name, rule.limit)
+
+    def note(self, reply: HttpReply, code: int, message: str, venue_time_ns: int, asked_ns: int = 0) -> None:
+        """Learn from a REST reply: counts from its headers, waiting times from a 429 or 418.
+
+        asked_ns: venue time at which the request left; 0 where nobody knows."""
+        counts = {
+            bucket: int(text)
+            for header, bucket in _HEADERS.items()
+            if (text := reply.headers.get(header)) is not None and text.isdecimal()  # "-1" was seen on order replies
+        }
         retry_after = reply.headers.get("retry-after", "")
-        if retry_after.isdecimal():
-            until = venue_time_ns + int(retry_after) * _SECOND
-        elif named := _BANNED_UNTIL.search(message):
-            until = int(named[1]) * 1_000_000
-        if code == -1015:  # the order counters only: cancels do not cost them
-            self.block(ORDERS_10S, until)
+        wait_s = int(retry_after) if retry_after.isdecimal() else None
+        self._note(reply.status, counts, wait_s, code, message, venue_time_ns, asked_ns)
+
+    def note_socket(
+        self,
+        status: int,
+        rules: Sequence[RateLimit],
+        code: int,
+        message: str,
+        venue_time_ns: int,
+        asked_ns: int = 0,
+    ) -> None:
+        """The same of a reply of the WebSocket API, with its `status` and `rateLimits`."""
+        self.learn_limits(rules)
+        counts = {
+            name: rule.count
+            for rule in rules
+            if (name := _BY_RULE.get((rule.rate_limit_type, rule.interval, rule.interval_num))) is not None
+        }
+        self._note(status, counts, None, code, message, venue_time_ns, asked_ns)
+
+    def _note(
+        self,
+        status: int,
+        counts: dict[str, int],
+        retry_after_s: int | None,
+        code: int,
+        message: str,
+        now_ns: int,
+        asked_ns: int,
+    ) -> None:
+        for name, used in counts.items():
+            bucket = self.buckets.get(name)
+            if isinstance(bucket, LimitWindow) and asked_ns // bucket.window_ns in (0, now_ns // bucket.window_ns):
+                bucket.reported(used, now_ns)  # else nobody knows which of the two windows was counted
+        if status not in (418, 429):
+            if asked_ns and status < 500:
+                self.served(QUERY_WEIGHT, asked_ns)
             return
-        for name in self.buckets:
-            self.block(name, until)
+        until: int | None = None if retry_after_s is None else now_ns + retry_after_s * _SECOND
+        if until is None and (named := _BANNED_UNTIL.search(message)):
+            until = int(named[1]) * 1_000_000
+        if code == TOO_MANY_ORDERS:
+            self._orders_are_full(message, until, now_ns)
+        elif until is not None:
+            self.close(QUERY_WEIGHT, until)
+        elif status == 418:
+            self.close(QUERY_WEIGHT, now_ns + WAIT_418_S * _SECOND)
+        elif counts.get(QUERY_WEIGHT, 0) < self.buckets[QUERY_WEIGHT].limit:
+            self.hush(QUERY_WEIGHT, now_ns)
+
+    def _orders_are_full(self, message: str, until: int | None, now_ns: int) -> None:
+        if until is not None:
+            self.close(ORDERS_10S, until)
+            return
+        named = _ORDERS_PER.search(message)
+        name = _BY_RULE.get(("ORDERS", named[2].upper(), int(named[1] or 1))) if named else None
+        bucket = self.buckets.get(name or "")
+        if bucket is None:
+            self.close(ORDERS_10S, now_ns + WAIT_ORDERS_S * _SECOND)
+        else:
+            bucket.reported(bucket.limit, now_ns)

@@ -13,7 +13,7 @@ from exchanges.adapter import ConfigurationError, ExchangeContext
 from exchanges.binance.account_fetcher import BinanceAccountFetcher
 from exchanges.binance.auth import RequestSigner
 from exchanges.binance.endpoints import SERVER_TIME, endpoints
-from exchanges.binance.order_budget import OrderBudget
+from exchanges.binance.order_budget import OrderBudget, account_of
 from exchanges.binance.order_codec import OrderCodec
 from exchanges.http import HttpHandler
 from exchanges.order_instruments import OrderInstruments
@@ -37,7 +37,7 @@ class OrderConnection:
         self.signer = RequestSigner(context.credentials)
         self.codec = OrderCodec(instruments, instance_number)
         self.clock = VenueClock()
-        self.budget = OrderBudget()
+        self.budget = OrderBudget(context.limits, account_of(context.credentials.api_key))
         self.receive_window_ms = settings.receive_window_ms
         self.fetcher = BinanceAccountFetcher(
             self.http, self.signer, self.codec, instruments, self.clock, self.budget, self.receive_window_ms

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchanges.rate_limit import Bucket, Lane, RateBudget, TokenBucket
+from exchanges.rate_limit import QUIET_NS, Lane, RateBudget, TokenBucket
+from shm.limits import LimitCredits, LimitTable, LimitWindow
 
 SECOND = 10**9
 
 
 def budget(limit: int = 10, window_s: int = 10) -> RateBudget:
-    return RateBudget([Bucket("a", limit, window_s * SECOND), Bucket("b", 1_000, 60 * SECOND)])
+    table = LimitTable()
+    a, b = LimitWindow(table, "a", limit, window_s * SECOND), LimitWindow(table, "b", 1_000, 60 * SECOND)
+    return RateBudget({"a": a, "b": b, "c": LimitCredits(table, "c", 1_000, SECOND)})
 
 
 def admitted(made: RateBudget, lane: Lane, now: int) -> int:
@@ -40,10 +42,11 @@ def test_a_refusal_says_when_the_window_ends() -> None:
 
 def test_costs_are_taken_from_all_buckets_or_from_none() -> None:
     made = budget(10)
-    assert made.admit(Lane.CANCEL, {"a": 11, "b": 5}, 0) > 0
-    assert made.buckets["b"].used == 0
-    assert made.admit(Lane.CANCEL, {"a": 4, "b": 5}, 0) == 0
-    assert (made.buckets["a"].used, made.buckets["b"].used) == (4, 5)
+    a, b, c = made.buckets.values()
+    assert made.admit(Lane.CANCEL, {"b": 5, "c": 7, "a": 11}, 0) > 0
+    assert (a.used(0), b.used(0), c.used(0)) == (0, 0, 0)
+    assert made.admit(Lane.CANCEL, {"a": 4, "b": 5, "c": 6}, 0) == 0
+    assert (a.used(0), b.used(0), c.used(0)) == (4, 5, 6)
 
 
 def test_the_venues_count_only_ever_raises_ours() -> None:
@@ -53,35 +56,50 @@ def test_the_venues_count_only_ever_raises_ours() -> None:
     assert made.admit(Lane.CANCEL, {"a": 3}, 0) > 0
     made.reported("a", 1, 0)
     made.reported("a", -1, 0)
-    assert made.buckets["a"].used == 8
-    made.reported("never heard of", 5, 0)
+    assert made.buckets["a"].used(0) == 8
 
 
-def test_a_block_holds_every_lane_until_its_time() -> None:
+def test_a_time_that_the_venue_named_holds_every_lane() -> None:
     made = budget(10)
-    made.block("a", 90 * SECOND)
-    made.block("a", 40 * SECOND)
+    made.close("a", 90 * SECOND)
+    made.close("a", 40 * SECOND)
     for lane in Lane:
         assert made.admit(lane, {"a": 1}, 89 * SECOND) == 90 * SECOND
+        assert made.admit(lane, {"a": 0, "b": 1}, 89 * SECOND) == 90 * SECOND
+    assert made.buckets["b"].used(89 * SECOND) == 0
     assert made.admit(Lane.QUERY, {"a": 1}, 90 * SECOND) == 0
 
 
-def test_a_clock_that_goes_back_does_not_refill() -> None:
+def test_a_refusal_without_a_time_lets_cancels_ask_on_one_at_a_time() -> None:
     made = budget(10)
-    admitted(made, Lane.CANCEL, 25 * SECOND)
-    assert made.admit(Lane.CANCEL, {"a": 1}, 15 * SECOND) > 0
+    made.hush("a", 0)
+    assert made.admit(Lane.NEW, {"a": 0}, 5) == made.admit(Lane.QUERY, {"a": 1}, 5) == QUIET_NS
+    assert made.admit(Lane.CANCEL, {"a": 1}, 5) == SECOND
+    assert made.admit(Lane.CANCEL, {"a": 1}, SECOND) == 0
+    assert made.admit(Lane.CANCEL, {"a": 1}, SECOND) == 3 * SECOND
+    made.served("a", SECOND)
+    assert made.admit(Lane.CANCEL, {"a": 1}, SECOND) == 0
+    assert made.admit(Lane.NEW, {"a": 0}, SECOND) == QUIET_NS
 
 
-@pytest.mark.parametrize(("limit", "window"), [(0, 1), (1, 0), (-5, 5)])
-def test_a_senseless_bucket_is_refused(limit: int, window: int) -> None:
-    with pytest.raises(ValueError, match="must be positive"):
-        Bucket("x", limit, window)
+def test_what_is_told_of_a_bucket_that_is_not_ours_is_passed_over() -> None:
+    made = budget(10)
+    made.reported("x", 5, 0)
+    made.limit("x", 5)
+    made.close("x", 5)
+    made.hush("x", 5)
+    made.served("x", 5)
+    made.limit("a", 0)
+    assert made.buckets["a"].limit == 10
+    made.limit("a", 7)
+    assert made.buckets["a"].limit == 7
 
 
 @given(st.integers(1, 500), st.lists(st.integers(0, 3 * SECOND), max_size=200))
 def test_a_window_never_takes_more_than_its_limit(limit: int, steps: list[int]) -> None:
     made = budget(limit, 1)
-    now, taken = 0, {}
+    now = 0
+    taken: dict[int, int] = {}
     for step in steps:
         now += step
         if made.admit(Lane.CANCEL, {"a": 1}, now) == 0:

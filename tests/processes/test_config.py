@@ -197,6 +197,14 @@ def test_a_strategy_never_mixes_live_with_others(directory: Path) -> None:
     assert "found live venues beside testnet" in problems_of(path)[0]
 
 
+def test_no_instance_is_called_what_all_instances_share(write_config: Callable[..., Path]) -> None:
+    path = write_config()
+    path.write_text(path.read_text().replace('name = "t', 'name = "host" # "t', 1))
+    assert problems_of(path) == [
+        'instance.name: found "host", expected another: it names what all instances of a host share'
+    ]
+
+
 def test_ring_sizes_are_powers_of_two(directory: Path) -> None:
     path = directory / "c.toml"
     path.write_text('[venues.binance]\nsymbols = ["BTCUSDT"]\nenvironment = "testnet"\nevent_ring_slots = 1000\n')

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import pytest
 
-from processes import shm_admin
+from processes import shm_admin, shm_dump
 from processes.exit_codes import ExitCode, Failure
+from shm import host
+from shm.limits import LimitWindow
 from shm.lock import ProcessLock
 from shm.records import OrderRequest
 from shm.ring import LosslessWriter
@@ -21,6 +25,24 @@ def test_making_is_idempotent_and_removing_removes_all(config):
     assert len(shm_admin.remove(config)) == len(first)
     assert Segment.names(instance.segment_name("")) == []
     assert shm_admin.remove(config) == []
+
+
+def test_the_hosts_limits_are_made_shown_and_go_with_the_last_that_needs_them(config):
+    shm_admin.create(config)
+    instance = shm_admin.instance_of(config)
+    venue = config.venues["binance"]
+    name = host.limits_name("binance", venue.environment, venue.rest_url)
+    kinds = {line.name: line.kind for line in shm_admin.listing(instance)}
+    assert kinds[name] == "limits"
+    table = instance.limits("binance", venue.environment, venue.rest_url)
+    LimitWindow(table, "orders", 300, 10**10).take(5, 1000, True, 10**10)
+    dumped = [json.loads(line) for line in shm_dump.lines(shm_admin.segment_of(instance, name))]
+    assert [(row["name"], row["limit"], row["state"] & 0xFFFF) for row in dumped] == [("orders / 10000 ms", 300, 5)]
+    assert name not in shm_admin.remove(config, force=True), "this process uses it"
+    instance.close()
+    shm_admin.create(config)
+    shm_admin.remove(config)
+    assert not Segment.names(name)
 
 
 def test_a_running_process_keeps_the_segments(config):
