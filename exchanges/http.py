@@ -21,6 +21,7 @@ from yarl import URL
 
 from exchanges.request_failure import NotSent, OutcomeUnknown
 from exchanges.request_failure import RequestFailure as HttpFailure
+from shm.clock import monotonic_ns
 
 __all__ = ["HttpFailure", "HttpHandler", "HttpReply", "NotSent", "OutcomeUnknown"]
 
@@ -50,6 +51,8 @@ class HttpHandler:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
+        self.reply_time_ns = 0
+        """CLOCK_MONOTONIC of the last whole reply, whatever it said; 0 before the first."""
         trace = aiohttp.TraceConfig()
         # From here on a failure can no longer prove that nothing was sent.
         trace.on_connection_create_end.append(_mark_connected)
@@ -95,6 +98,7 @@ class HttpHandler:
                 method, url, headers=headers, data=body, allow_redirects=False, trace_request_ctx=sent, **options
             ) as reply:
                 content = await _read_bounded(reply.content)
+                self.reply_time_ns = monotonic_ns()
                 return HttpReply(reply.status, {k.lower(): v for k, v in reply.headers.items()}, content)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failure:
             what = f"{method} {self.base_url}{path}: {_words(failure)}"

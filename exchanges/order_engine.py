@@ -30,7 +30,7 @@ COUNTERS: Final = (
     "requests", "accepted", "rejected", "filled", "canceled", "expired", "replaced", "fills", "unknown",
     "unknown_settled_executed", "unknown_settled_absent", "stale_epoch", "risk_rejected", "deadline_passed",
     "rate_limited", "kill_switch_refused", "ring_full", "reconnects", "duplicate_facts", "late_fills", "contradictions",
-    "fills_fetched", "external_orders", "malformed", "not_sent", "heartbeat_lost", "recoveries",
+    "late_replies", "fills_fetched", "external_orders", "malformed", "not_sent", "heartbeat_lost", "recoveries",
     "requests_found_by_tick", "audits", "audit_differences",
 )  # fmt: skip
 HISTOGRAMS: Final = ("request_to_poll", "poll_to_send", "send_to_reply", "event_publish")

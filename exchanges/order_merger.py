@@ -191,6 +191,8 @@ class OrderMerger:
         if order is None:
             self._stranger(fact, in_flight)
             return
+        if in_flight is None and fact.request_id:
+            in_flight = self._overdue(order, fact)
         if order.external:
             self._external(order, fact)
             return
@@ -225,6 +227,13 @@ class OrderMerger:
         self._unsent.discard((fact.epoch, fact.request_id))
         del self._in_flight[fact.epoch, fact.request_id]
         in_flight.unknown = fact.event_type == EventType.UNKNOWN
+
+    def _overdue(self, order: Order, fact: OrderEvent) -> InFlight | None:
+        """The request that `fact` answers late: it was told as unknown and is being settled."""
+        for request in order.requests:
+            if request.unknown and (request.request_id, request.epoch) == (fact.request_id, fact.epoch):
+                return request
+        return None
 
     def _find(self, fact: OrderEvent) -> Order | None:
         order = self._store.get(fact.client_order_id) if fact.client_order_id else None
@@ -455,6 +464,9 @@ class OrderMerger:
             # An open order has our id: it can only be this one.
             self._unknown(order, fact, in_flight)
             return
+        if order.state == OrderState.REJECTED:
+            self._count("duplicate_facts")  # a late reply says what settlement has found out
+            return
         if order.accepted or order.closed:
             self._count("contradictions")
             self._log.error(
@@ -464,6 +476,8 @@ class OrderMerger:
             if not order.closed:
                 self._settle(order, None)
             return
+        if order.state == OrderState.UNKNOWN:
+            self._count("unknown_settled_absent")
         order.state = OrderState.REJECTED
         self._count("rejected")
         if fact.reason == Reason.NOT_SENT:
@@ -531,6 +545,8 @@ class OrderMerger:
             self._drop_request(order, in_flight)
             if not in_flight.answered:
                 in_flight.answered = True
+                if in_flight.unknown:
+                    self._count("unknown_settled_absent")
                 self._tell(order, fact.event_type, fact, in_flight, fact.reason)
         self._finish(order, fact)
         if fact.reason == Reason.VENUE_UNKNOWN_ORDER and not order.closed:

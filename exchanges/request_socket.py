@@ -207,6 +207,8 @@ class Line(FrameListener, Generic[R]):
         self._counters = socket.counters
         self._loop = asyncio.get_running_loop()
         self._transport: picows.WSTransport | None = None
+        self.session = False
+        """For the owner: whether its log-in bound a session to this line."""
         self._closed = self._full = False
         self._waiting: dict[int, tuple[Waiter[R], int]] = {}
         """id -> who waits, when it was sent; the oldest first, because all wait equally long."""

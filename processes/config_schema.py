@@ -100,6 +100,8 @@ class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True):
     market_ring_slots: Slots = 65536
     request_ring_slots: Slots = 1024
     event_ring_slots: Slots = 8192
+    order_path: Literal["websocket", "rest"] = "websocket"
+    """`websocket`: orders go over the venue's order socket, and over REST while that is down. `rest`: always REST."""
     receive_window_ms: Annotated[int, Meta(ge=1, le=60_000)] = 5_000
     """How late the venue may still accept a request: after it, an order that nobody knows cannot appear any more."""
     stale_after_ms: Milliseconds = 2_000

@@ -113,6 +113,10 @@ class ExecFlag(IntFlag):
     NONE = 0
     POST_ONLY = 1
     REDUCE_ONLY = 2
+    EXPIRE_TAKER = 4
+    """Self-trade prevention: where it would trade with an order of our own, this one ends."""
+    EXPIRE_MAKER = 8
+    """... the resting one ends. Both flags: both end. Neither: as the venue does by default."""
 
 
 class RequestType(IntEnum):

@@ -4,7 +4,7 @@ The rule: the signature covers exactly the bytes that leave, and is their last p
 key signs with Ed25519 (base64), any other text is an HMAC-SHA256 secret (hex). Source: venues' General Info, "SIGNED
 endpoint security" (developers.binance.com/docs/derivatives/usds-margined-futures/general-info).
 
-Who calls it: oms.py, account_fetcher.py and user_stream.py, one `RequestSigner` per process.
+Who calls it: oms.py, order_socket.py, account_fetcher.py and user_stream.py, one `RequestSigner` per process.
 """
 
 from __future__ import annotations
@@ -21,6 +21,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from exchanges.adapter import ConfigurationError, Credentials
 
 KEY_HEADER: Final = "X-MBX-APIKEY"
+
+Parameters = dict[str, str | int]
+"""Of one request, by the venue's names: decimals as text, whole numbers as themselves. Neither path escapes them."""
+
+
+def query_text(parameters: Parameters) -> str:
+    """The query string of these parameters, unsigned."""
+    return "&".join([f"{name}={value}" for name, value in parameters.items()])
 
 
 class Signer(Protocol):
@@ -82,6 +90,11 @@ class RequestSigner:
         self.headers: dict[str, str] = {KEY_HEADER: credentials.api_key}
         """Send these with every request that needs the key."""
 
+    @property
+    def logs_on(self) -> bool:
+        """Whether this key can open a session of the WebSocket API; the venue takes Ed25519 keys only."""
+        return self._quote
+
     def signed_query(self, query: str, timestamp_ms: int, receive_window_ms: int) -> str:
         """`query` (may be empty, already percent-encoded) with recvWindow, timestamp and signature, in that order.
 
@@ -92,8 +105,10 @@ class RequestSigner:
         signature = self._signer.sign(payload.encode())
         return f"{payload}&signature={quote(signature, safe='') if self._quote else signature}"
 
-    def signed_parameters(self, parameters: dict[str, str | int]) -> dict[str, str | int]:
-        """WebSocket API: `parameters` with apiKey and the signature over all of them sorted by name."""
+    def signed_parameters(self, parameters: Parameters) -> Parameters:
+        """WebSocket API: `parameters` with apiKey and the signature over all of them sorted by name, as text and not
+        percent-encoded."""
         full = {**parameters, "apiKey": self.headers[KEY_HEADER]}
-        payload = "&".join(f"{name}={full[name]}" for name in sorted(full))
-        return {**full, "signature": self._signer.sign(payload.encode())}
+        payload = "&".join([f"{name}={full[name]}" for name in sorted(full)])
+        full["signature"] = self._signer.sign(payload.encode())
+        return full

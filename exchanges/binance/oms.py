@@ -1,4 +1,9 @@
-"""BinanceOMS: requests to signed bytes over REST, replies and the private stream to facts.
+"""BinanceOMS: requests to signed bytes over the WebSocket API or REST, replies and the private stream to facts.
+
+Which path: the WebSocket API where it is usable at the moment of sending, else REST, decided for each request by
+itself (`order_path = "rest"`: always REST). A request whose bytes may have left over one path is never sent over the
+other: it is UNKNOWN, and settled. A cancel cannot overtake its order on another path, because the engine holds it back
+until the order was confirmed.
 
 How a request whose outcome is unknown is settled here, and why (`exchanges/settlement.py` has the steps):
 
@@ -13,11 +18,12 @@ Rows of userTrades name an order by the venue's id only, so the order behind eac
 
 1, 2 and 3 together: it never was. A DELETE is sent again (harmless), a POST or PUT never.
 
-The methods here hand a request over and return; each runs as a task that signs, looks at `guard` one last time, and
-sends. Outcomes come through the sink as facts with the request's ids. The seam to the WebSocket API is `_transmit`: it
-alone knows that the bytes go over REST.
+The methods here hand a request over and return. Over the WebSocket API the bytes are with the socket by then; over REST
+a task signs and sends. Either looks at `guard` one last time just before. Outcomes come through the sink as facts with
+the request's ids, never inside of these methods: whoever called them has not finished. A reply that comes after its
+timeout is a fact like any other; the merger knows what it adds.
 
-Sources: New Order, Modify Order, Cancel Order, General Info below
+Sources: New Order, Modify Order, Cancel Order, WebSocket API General Info, General Info below
 developers.binance.com/docs/derivatives/usds-margined-futures.
 
 Who calls it: exchanges/factory.py makes it, order_engine.py and processes/trading_engine.py use it.
@@ -31,15 +37,19 @@ from typing import Any, Final
 
 from exchanges.adapter import ConnectionHealth, ExchangeContext, VenueRefused, VenueUnavailable
 from exchanges.binance.account_fetcher import ORDER, BinanceAccountFetcher
+from exchanges.binance.auth import Parameters, query_text
+from exchanges.binance.error_codes import Outcome, Verdict
 from exchanges.binance.order_codec import UnsupportedRequest
 from exchanges.binance.order_connection import OrderConnection
-from exchanges.binance.order_messages import AccountUpdate, OrderTradeUpdate, StreamMessage, TradeLite
+from exchanges.binance.order_messages import AccountUpdate, OrderTradeUpdate, SocketReply, StreamMessage, TradeLite
+from exchanges.binance.order_socket import BinanceOrderSocket
 from exchanges.binance.user_stream import BinanceUserStream
-from exchanges.http import HttpReply, NotSent, OutcomeUnknown
+from exchanges.http import HttpReply
 from exchanges.order_events import cut_text, fact_of_request, refusal
 from exchanges.order_instruments import OrderInstrument, OrderInstruments
 from exchanges.order_store import Order
 from exchanges.rate_limit import Lane
+from exchanges.request_failure import NotSent, OutcomeUnknown
 from exchanges.settlement import cancel_of
 from exchanges.venue_clock import VenueClock
 from shm.clock import monotonic_ns
@@ -51,17 +61,21 @@ CLOCK_MARGIN_NS: Final = 1_000_000_000
 """The venue takes a timestamp up to a second ahead of its clock, so a request may live that much longer."""
 CHANGES: Final = frozenset({EventType.ACCEPTED, EventType.REPLACED, EventType.CANCELED})
 """Confirmations that the private stream tells as well."""
+UNAUTHORIZED: Final = 401
 WARM_CONNECTIONS: Final = 4
 CONNECTIONS: Final = 16
 CANCEL_ALL_ROUNDS: Final = 20
 CANCEL_ALL_PAUSE_S: Final = 0.2
+LAST_REPLIES_S: Final = 2.0
+"""How long a close waits for replies of requests that have left: their facts are worth a moment."""
 
-_ROUTES: Final[dict[int, str]] = {
-    RequestType.NEW: "POST",
-    RequestType.CANCEL: "DELETE",
-    RequestType.REPLACE: "PUT",
-    RequestType.QUERY: "GET",
+_ROUTES: Final[dict[int, tuple[str, str]]] = {
+    RequestType.NEW: ("POST", "order.place"),
+    RequestType.CANCEL: ("DELETE", "order.cancel"),
+    RequestType.REPLACE: ("PUT", "order.modify"),
+    RequestType.QUERY: ("GET", "order.status"),
 }
+"""HTTP method on /fapi/v1/order, and method of the WebSocket API."""
 
 
 class BinanceOMS:
@@ -98,11 +112,19 @@ class BinanceOMS:
             on_malformed=lambda: self._count("malformed"),
             log=context.log,
         )
+        self._socket: BinanceOrderSocket | None = None
+        if context.settings.order_path == "websocket":
+            self._socket = BinanceOrderSocket(
+                f"{context.venue} order socket",
+                self._connection,
+                log=context.log,
+                on_down=lambda why: context.log.warning("order socket is down (%s): orders go over REST", why),
+                on_clock_wrong=lambda: self._spawn(self._measure_clock_again()),
+            )
         self._stream_is_up = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._reply_time_ns = 0
-        self._encoders: dict[int, Callable[[OrderRequest], str]] = {
+        self._encoders: dict[int, Callable[[OrderRequest], Parameters]] = {
             RequestType.NEW: self._codec.encode_new,
             RequestType.CANCEL: self._codec.encode_cancel,
             RequestType.REPLACE: self._codec.encode_replace,
@@ -136,29 +158,39 @@ class BinanceOMS:
         return self._connection.fetcher.arm_countdown(symbol, countdown_ms)
 
     def connections(self) -> Sequence[ConnectionHealth]:
-        rest = ConnectionState.UP if self._reply_time_ns else ConnectionState.CONNECTING
-        return (self._stream.health(), ConnectionHealth("rest", rest, self._reply_time_ns))
+        replied_ns = self._http.reply_time_ns
+        rest = ConnectionState.UP if replied_ns else ConnectionState.CONNECTING
+        links = [self._stream.health(), ConnectionHealth("rest", rest, replied_ns)]
+        if self._socket is not None:
+            links.append(self._socket.health())
+        return links
 
     # --- life -------------------------------------------------------------------------------------------------------
     async def run(self) -> None:
-        """Keep the private stream up until close(). Raises VenueRefused where the key is wrong, and whatever went
-        wrong in a task of its own: an OMS that lost an outcome must not go on."""
-        stream = asyncio.ensure_future(self._stream.run())
-        waited: set[asyncio.Future[None]] = {stream, self._failed}
+        """Keep the private stream and the order socket up until close(). Raises VenueRefused where the key is wrong,
+        and whatever went wrong with an outcome: an OMS that lost one must not go on."""
+        links = [asyncio.ensure_future(self._stream.run())]
+        if self._socket is not None:
+            links.append(asyncio.ensure_future(self._socket.run()))
+        waited: set[asyncio.Future[None]] = {*links, self._failed}
         try:
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if self._failed.done():
-                self._failed.result()
-            await stream
+            ended, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            for one in ended:
+                if not one.cancelled():  # `_failed` is, by close()
+                    one.result()
         finally:
-            stream.cancel()
-            await asyncio.gather(stream, return_exceptions=True)
+            for link in links:
+                link.cancel()
+            await asyncio.gather(*links, return_exceptions=True)
 
     async def close(self) -> None:
         self._stream.close()
         self._failed.cancel()
-        if self._tasks:  # replies of requests that have left: their facts are worth a moment
-            await asyncio.wait(self._tasks, timeout=2.0)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=LAST_REPLIES_S)
+        if self._socket is not None:
+            await self._socket.drained(LAST_REPLIES_S)
+            self._socket.close()
         for task in self._tasks:
             task.cancel()
         await self._connection.close()
@@ -181,16 +213,16 @@ class BinanceOMS:
         return self._budget.admit_request(request, self.clock.now_ns())
 
     def new(self, request: OrderRequest) -> None:
-        self._spawn(self._submit(request))
+        self._submit(request)
 
     def cancel(self, request: OrderRequest) -> None:
-        self._spawn(self._submit(request))
+        self._submit(request)
 
     def replace(self, request: OrderRequest) -> None:
-        self._spawn(self._submit(request))
+        self._submit(request)
 
     def query(self, request: OrderRequest) -> None:
-        self._spawn(self._submit(request))
+        self._submit(request)
 
     def cancel_all(self, request: OrderRequest | None) -> None:
         self._spawn(self._cancel_all(request))
@@ -202,43 +234,60 @@ class BinanceOMS:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (failure := task.exception()) is not None and not self._failed.done():
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            self._fail(failure)
+
+    def _fail(self, failure: BaseException) -> None:
+        if not self._failed.done():
             self._failed.set_exception(failure)
 
-    async def _submit(self, request: OrderRequest) -> None:
-        """One request from its last check to its one outcome."""
+    def _submit(self, request: OrderRequest) -> None:
+        """Choose the path. Over the socket the bytes have left when this returns."""
         try:
-            query = self._encoders[request.request_type](request)
+            parameters = self._encoders[request.request_type](request)
         except UnsupportedRequest as failure:
-            self._sink(refusal(request, Reason.BAD_REQUEST, str(failure)))
+            self._tell_soon(refusal(request, Reason.BAD_REQUEST, str(failure)))
+            return
+        if self._socket is None or not self._socket.usable:
+            self._spawn(self._over_rest(request, parameters))
             return
         if reason := self._guard(request):
-            self._sink(refusal(request, reason))
+            self._tell_soon(refusal(request, reason))
+            return
+        now = monotonic_ns()
+        method = _ROUTES[request.request_type][1]
+        if self._socket.send(method, parameters, self._window_ms(request, now), _OnSocket(self, request, now)):
+            asyncio.get_running_loop().call_soon(self._tell_sent, request, now)
+        else:
+            self._tell_soon(refusal(request, Reason.NOT_SENT, "the order socket closed just now"))
+
+    async def _over_rest(self, request: OrderRequest, parameters: Parameters) -> None:
+        """One request from its last check to its one outcome."""
+        if reason := self._guard(request):
+            self._tell(refusal(request, reason))
             return
         asked_ns = monotonic_ns()
         try:
-            reply = await self._transmit(request, query)
+            reply = await self._transmit(request, parameters)
         except NotSent as failure:
-            fact = refusal(request, Reason.NOT_SENT, str(failure))
+            self._tell(refusal(request, Reason.NOT_SENT, str(failure)))
         except OutcomeUnknown as failure:
-            reason = Reason.TIMEOUT if isinstance(failure.__cause__, TimeoutError) else Reason.DISCONNECTED
-            fact = fact_of_request(request, EventType.UNKNOWN, reason)
-            fact.text = cut_text(str(failure))
+            self._tell_unknown(request, failure)
         else:
-            fact = self._understand(request, reply)
-            if fact.event_type in CHANGES:
-                self._stream.expect_word(asked_ns)
-        if not fact.receive_time_ns:
-            fact.receive_time_ns = monotonic_ns()
-        self._sink(fact)
+            now = monotonic_ns()
+            fact, verdict = self._codec.decode_request_reply(request, reply.status, reply.body, now)
+            self._note(reply, fact, verdict)
+            self._tell_reply(request, fact, verdict, asked_ns)
 
-    async def _transmit(self, request: OrderRequest, query: str) -> HttpReply:
+    async def _transmit(self, request: OrderRequest, parameters: Parameters) -> HttpReply:
         """Sign and send over REST. SENT is told in the loop's next turn, when the bytes are with the socket."""
         connection = self._connection
         now = monotonic_ns()
-        signed = self._signer.signed_query(query, connection.clock.now_ms(), self._window_ms(request, now))
+        signed = self._signer.signed_query(
+            query_text(parameters), connection.clock.now_ms(), self._window_ms(request, now)
+        )
         asyncio.get_running_loop().call_soon(self._tell_sent, request, now)
-        return await self._http.request(_ROUTES[request.request_type], ORDER, signed, self._signer.headers)
+        return await self._http.request(_ROUTES[request.request_type][0], ORDER, signed, self._signer.headers)
 
     def _window_ms(self, request: OrderRequest, now_ns: int) -> int:
         """recvWindow: no longer than what is left until the request's deadline, plus our error about the clock."""
@@ -248,26 +297,70 @@ class BinanceOMS:
         left_ns = request.deadline_ns - now_ns + self.clock.error_ns
         return max(1, min(widest, left_ns // NS_PER_MS + 1))
 
+    # --- outcomes ---------------------------------------------------------------------------------------------------
+    def on_socket_reply(self, request: OrderRequest, reply: SocketReply, receive_time_ns: int, sent_ns: int) -> None:
+        """For _OnSocket: `reply` answers `request`, in time or late."""
+        fact, verdict = self._codec.decode_request_reply(request, reply.status, reply.body, receive_time_ns)
+        self._note(as_http_reply(reply), fact, verdict)
+        if reply.status == UNAUTHORIZED and self._socket is not None:
+            self._socket.session_lost()
+        self._tell_reply(request, fact, verdict, sent_ns)
+
+    def on_socket_late(self, request: OrderRequest, reply: SocketReply, receive_time_ns: int, sent_ns: int) -> None:
+        """For _OnSocket: the outcome was told as unknown before. A reply that knows no more says nothing new."""
+        self._count("late_replies")
+        _, verdict = self._codec.decode_request_reply(request, reply.status, reply.body, receive_time_ns)
+        if verdict is None or verdict.outcome is not Outcome.UNKNOWN:
+            self.on_socket_reply(request, reply, receive_time_ns, sent_ns)
+
+    def on_socket_lost(self, request: OrderRequest, failure: OutcomeUnknown) -> None:
+        """For _OnSocket: no reply came."""
+        self._tell_unknown(request, failure)
+
+    def guarded(self, act: Callable[..., None], *arguments: Any) -> None:
+        """Called from within a socket: what goes wrong here ends the OMS, not the socket, which would go on without the
+        outcome."""
+        try:
+            act(*arguments)
+        except Exception as failure:
+            self._fail(failure)
+
+    def _tell_reply(self, request: OrderRequest, fact: OrderEvent, verdict: Verdict | None, asked_ns: int) -> None:
+        if verdict is not None:
+            if verdict.reason == Reason.VENUE_TIMESTAMP:
+                self._spawn(self._measure_clock_again())
+            if request.request_type == RequestType.QUERY:
+                # A question that was not answered says nothing about the order; "not known there" is an answer.
+                fact.event_type, fact.order_state = EventType.STATUS, OrderState.NONE
+        if fact.event_type in CHANGES:
+            self._stream.expect_word(asked_ns)
+        self._tell(fact)
+
+    def _tell_unknown(self, request: OrderRequest, failure: OutcomeUnknown) -> None:
+        fact = fact_of_request(request, EventType.UNKNOWN, Reason.TIMEOUT if failure.timed_out else Reason.DISCONNECTED)
+        fact.text = cut_text(str(failure))
+        self._tell(fact)
+
+    def _tell(self, fact: OrderEvent) -> None:
+        if not fact.receive_time_ns:
+            fact.receive_time_ns = monotonic_ns()
+        self._sink(fact)
+
+    def _tell_soon(self, fact: OrderEvent) -> None:
+        """In the loop's next turn: the engine is still busy with the request that this answers."""
+        asyncio.get_running_loop().call_soon(self.guarded, self._tell, fact)
+
     def _tell_sent(self, request: OrderRequest, send_time_ns: int) -> None:
         if not request.request_id:
             return  # the engine's own cancels answer nobody
         fact = fact_of_request(request, EventType.SENT)
         fact.send_time_ns = send_time_ns
-        self._sink(fact)
+        self.guarded(self._sink, fact)
 
-    def _understand(self, request: OrderRequest, reply: HttpReply) -> OrderEvent:
-        self._reply_time_ns = now = monotonic_ns()
-        fact, verdict = self._codec.decode_request_reply(request, reply.status, reply.body, now)
+    def _note(self, reply: HttpReply, fact: OrderEvent, verdict: Verdict | None) -> None:
+        """What the reply says of limits."""
         message = fact.text.decode("utf-8", "replace") if verdict is not None else ""
         self._budget.note(reply, fact.error_code, message, self.clock.now_ns())
-        if verdict is None:
-            return fact
-        if verdict.reason == Reason.VENUE_TIMESTAMP:
-            self._spawn(self._measure_clock_again())
-        if request.request_type == RequestType.QUERY:
-            # A question that was not answered says nothing about the order; "not known there" is an answer.
-            fact.event_type, fact.order_state = EventType.STATUS, OrderState.NONE
-        return fact
 
     async def measure_clock(self) -> None:
         """Raises VenueUnavailable."""
@@ -314,7 +407,7 @@ class BinanceOMS:
                     await fetcher.cancel_all_of_symbol(instrument.symbol)
                 else:
                     for fact in ours:
-                        await self._submit(cancel_of(Order.from_fact(fact, external=False)))
+                        self._submit(cancel_of(Order.from_fact(fact, external=False)))
             except (VenueUnavailable, VenueRefused) as failure:
                 last = f"{instrument.symbol}: {failure}"
             await asyncio.sleep(CANCEL_ALL_PAUSE_S)
@@ -331,3 +424,35 @@ class BinanceOMS:
             return  # positions and balances are the position server's
         if fact is not None:
             self._sink(fact)
+
+
+class _OnSocket:
+    """Who waits on the order socket for the reply to one request."""
+
+    __slots__ = ("_oms", "_request", "_sent_ns")
+
+    def __init__(self, oms: BinanceOMS, request: OrderRequest, sent_ns: int) -> None:
+        self._oms, self._request, self._sent_ns = oms, request, sent_ns
+
+    def replied(self, reply: SocketReply, receive_time_ns: int) -> None:
+        self._oms.guarded(self._oms.on_socket_reply, self._request, reply, receive_time_ns, self._sent_ns)
+
+    def lost(self, failure: OutcomeUnknown) -> None:
+        self._oms.guarded(self._oms.on_socket_lost, self._request, failure)
+
+    def replied_late(self, reply: SocketReply, receive_time_ns: int) -> None:
+        self._oms.guarded(self._oms.on_socket_late, self._request, reply, receive_time_ns, self._sent_ns)
+
+
+_LETTERS: Final = {"SECOND": "s", "MINUTE": "m", "HOUR": "h", "DAY": "d"}
+_HEADERS: Final = {"REQUEST_WEIGHT": "x-mbx-used-weight", "ORDERS": "x-mbx-order-count"}
+
+
+def as_http_reply(reply: SocketReply) -> HttpReply:
+    """Status and counts of the WebSocket API under the names that REST has for the same, for the one budget of both."""
+    headers = {
+        f"{_HEADERS[limit.kind]}-{limit.interval_number}{_LETTERS[limit.interval]}": str(limit.count)
+        for limit in reply.rate_limits
+        if limit.kind in _HEADERS and limit.interval in _LETTERS
+    }
+    return HttpReply(reply.status, headers, b"")

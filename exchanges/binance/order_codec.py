@@ -1,4 +1,7 @@
-"""Orders of Binance USDⓈ-M futures without I/O: requests to query strings, replies and user events to facts.
+"""Orders of Binance USDⓈ-M futures without I/O: requests to parameters, replies and user events to facts.
+
+REST and the WebSocket API take the same parameters and say the same in their replies; what differs (a query string or
+JSON, a status line or `status`) is outside of the parameters and of `result` or `error`.
 
 The rules
 - The client order id on the wire is the decimal text of our uint64. An order whose id text is not such a number with
@@ -8,8 +11,11 @@ The rules
 - newOrderRespType is ACK for orders that may rest (the reply comes soonest, and fills arrive on the user stream anyway)
   and RESULT for MARKET, IOC and FOK: their reply then tells the final executed quantity, so a fill that the stream
   lost is missed at once instead of at the next audit.
+- Self-trade prevention is said only where the request names a mode; the venue's own default (EXPIRE_MAKER) holds else,
+  and an amend sets an order back to NONE.
+- goodTillDate counts in whole seconds at the venue, so it is cut to them here; more than 600 s ahead (else -5040).
 
-Sources: New Order, Modify Order, Event: Order Update, Event: Trade Lite below
+Sources: New Order, Modify Order, WebSocket API General Info, Event: Order Update, Event: Trade Lite below
 developers.binance.com/docs/derivatives/usds-margined-futures.
 
 Who calls it: oms.py, account_fetcher.py, user_stream.py, pms.py.
@@ -22,6 +28,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from exchanges.binance.auth import Parameters
 from exchanges.binance.error_codes import Outcome, Verdict, classify
 from exchanges.binance.order_messages import (
     AccountUpdate,
@@ -34,6 +41,7 @@ from exchanges.binance.order_messages import (
     PositionMode,
     PositionRisk,
     ServerTime,
+    SocketReply,
     StreamHead,
     StreamMessage,
     TradeLite,
@@ -64,11 +72,18 @@ from shm.records import BalanceRow, OrderEvent, OrderRequest, PositionRow
 _T = TypeVar("_T")
 
 NS_PER_MS: Final = 1_000_000
+NS_PER_SECOND: Final = 1_000_000_000
 
 # Plain integers: testing a bit of an IntFlag costs more than the rest of a line.
 POST_ONLY: Final = int(ExecFlag.POST_ONLY)
 REDUCE_ONLY: Final = int(ExecFlag.REDUCE_ONLY)
+SELF_TRADE: Final = int(ExecFlag.EXPIRE_TAKER | ExecFlag.EXPIRE_MAKER)
 
+SELF_TRADE_TEXT: Final[dict[int, str]] = {
+    int(ExecFlag.EXPIRE_TAKER): "EXPIRE_TAKER",
+    int(ExecFlag.EXPIRE_MAKER): "EXPIRE_MAKER",
+    SELF_TRADE: "EXPIRE_BOTH",
+}
 SIDE_TEXT: Final[dict[int, str]] = {Side.BUY: "BUY", Side.SELL: "SELL"}
 SIDES: Final = {text: side for side, text in SIDE_TEXT.items()}
 TIME_IN_FORCE_TEXT: Final[dict[int, str]] = {
@@ -126,57 +141,74 @@ class OrderCodec:
         self._replies = msgspec.json.Decoder(list[OrderReply])
         self._trades = msgspec.json.Decoder(list[UserTrade])
         self._error = msgspec.json.Decoder(ErrorReply)
+        self._socket_reply = msgspec.json.Decoder(SocketReply)
         self._position_risks = msgspec.json.Decoder(list[PositionRisk])
         self._balances = msgspec.json.Decoder(list[Balance])
         self._listen_key = msgspec.json.Decoder(ListenKey)
         self._position_mode = msgspec.json.Decoder(PositionMode)
         self._server_time = msgspec.json.Decoder(ServerTime)
 
-    # --- requests -> query strings (unsigned, without recvWindow and timestamp) -------------------------------------
-    def encode_new(self, request: OrderRequest) -> str:
-        """Parameters of POST /fapi/v1/order. Raises UnsupportedRequest."""
+    # --- requests -> parameters (unsigned, without recvWindow and timestamp) ----------------------------------------
+    def encode_new(self, request: OrderRequest) -> Parameters:
+        """Of POST /fapi/v1/order and order.place. Raises UnsupportedRequest."""
         instrument = self._instrument(request.instrument_id)
         side = SIDE_TEXT.get(request.side)
         if side is None:
             raise UnsupportedRequest(f"new order: side {request.side} is neither BUY nor SELL")
         flags = request.exec_flags
-        quantity = decimal_text(request.quantity, instrument.quantity_scale)
-        head = f"symbol={instrument.symbol}&side={side}"
-        tail = f"&quantity={quantity}&newClientOrderId={request.client_order_id}"
-        if flags & REDUCE_ONLY:
-            tail += "&reduceOnly=true"
-        if request.order_type == OrderType.MARKET:
+        parameters: Parameters = {
+            "symbol": instrument.symbol,
+            "side": side,
+            "quantity": decimal_text(request.quantity, instrument.quantity_scale),
+            "newClientOrderId": str(request.client_order_id),
+        }
+        if request.order_type == OrderType.LIMIT:
+            self._limit_terms(parameters, request, instrument)
+        elif request.order_type == OrderType.MARKET:
             if flags & POST_ONLY:
                 raise UnsupportedRequest("new order: a MARKET order cannot be post-only")
-            return f"{head}&type=MARKET{tail}&newOrderRespType=RESULT"
-        if request.order_type != OrderType.LIMIT:
+            parameters["type"], parameters["newOrderRespType"] = "MARKET", "RESULT"
+        else:
             raise UnsupportedRequest(f"new order: order type {request.order_type} is neither LIMIT nor MARKET")
-        price = decimal_text(request.price, instrument.price_scale)
+        if flags & REDUCE_ONLY:
+            parameters["reduceOnly"] = "true"
+        if flags & SELF_TRADE:
+            parameters["selfTradePreventionMode"] = SELF_TRADE_TEXT[flags & SELF_TRADE]
+        return parameters
+
+    @staticmethod
+    def _limit_terms(parameters: Parameters, request: OrderRequest, instrument: OrderInstrument) -> None:
         time_in_force = TIME_IN_FORCE_TEXT.get(request.time_in_force, "GTC")
-        if flags & POST_ONLY:
+        if request.exec_flags & POST_ONLY:
             if time_in_force != "GTC":
                 raise UnsupportedRequest(f"new order: post-only goes with GTC, not with {time_in_force}")
             time_in_force = "GTX"
+        parameters["type"], parameters["timeInForce"] = "LIMIT", time_in_force
+        parameters["price"] = decimal_text(request.price, instrument.price_scale)
+        parameters["newOrderRespType"] = "RESULT" if time_in_force in ("IOC", "FOK") else "ACK"
         if time_in_force == "GTD":
-            tail += f"&goodTillDate={request.expire_time_ns // NS_PER_MS}"
-        reply = "RESULT" if time_in_force in ("IOC", "FOK") else "ACK"
-        return f"{head}&type=LIMIT&timeInForce={time_in_force}&price={price}{tail}&newOrderRespType={reply}"
+            if request.expire_time_ns <= 0:
+                raise UnsupportedRequest("new order: a GTD order needs the time at which it ends")
+            parameters["goodTillDate"] = request.expire_time_ns // NS_PER_SECOND * 1000
 
-    def encode_cancel(self, request: OrderRequest) -> str:
-        """Parameters of DELETE and of GET /fapi/v1/order: one order, by our id."""
-        return f"symbol={self._instrument(request.instrument_id).symbol}&origClientOrderId={request.client_order_id}"
+    def encode_cancel(self, request: OrderRequest) -> Parameters:
+        """Of DELETE and GET /fapi/v1/order, order.cancel and order.status: one order, by our id."""
+        symbol = self._instrument(request.instrument_id).symbol
+        return {"symbol": symbol, "origClientOrderId": str(request.client_order_id)}
 
-    def encode_replace(self, request: OrderRequest) -> str:
-        """Parameters of PUT /fapi/v1/order; quantity is the new total, as the venue counts it too."""
+    def encode_replace(self, request: OrderRequest) -> Parameters:
+        """Of PUT /fapi/v1/order and order.modify; quantity is the new total, as the venue counts it too."""
         instrument = self._instrument(request.instrument_id)
         side = SIDE_TEXT.get(request.side)
         if side is None:
             raise UnsupportedRequest(f"replace: side {request.side} is neither BUY nor SELL")
-        return (
-            f"symbol={instrument.symbol}&side={side}&origClientOrderId={request.client_order_id}"
-            f"&quantity={decimal_text(request.quantity, instrument.quantity_scale)}"
-            f"&price={decimal_text(request.price, instrument.price_scale)}"
-        )
+        return {
+            "symbol": instrument.symbol,
+            "side": side,
+            "origClientOrderId": str(request.client_order_id),
+            "quantity": decimal_text(request.quantity, instrument.quantity_scale),
+            "price": decimal_text(request.price, instrument.price_scale),
+        }
 
     def _instrument(self, instrument_id: int) -> OrderInstrument:
         instrument = self._instruments.by_id(instrument_id)
@@ -186,9 +218,11 @@ class OrderCodec:
 
     # --- replies ----------------------------------------------------------------------------------------------------
     def decode_request_reply(
-        self, request: OrderRequest, status: int, body: bytes, receive_time_ns: int
+        self, request: OrderRequest, status: int, body: bytes | msgspec.Raw, receive_time_ns: int
     ) -> tuple[OrderEvent, Verdict | None]:
-        """The fact that a reply to NEW, CANCEL, REPLACE or QUERY is; the verdict where it was not a success."""
+        """The fact that a reply to NEW, CANCEL, REPLACE or QUERY is; the verdict where it was not a success.
+
+        status, body: of the HTTP reply, or `status` and `result` or `error` of the WebSocket API's."""
         if 200 <= status < 300:
             try:
                 reply = self._reply.decode(body)
@@ -225,7 +259,14 @@ class OrderCodec:
         fact.receive_time_ns = receive_time_ns
         return fact
 
-    def decode_error(self, body: bytes) -> tuple[int, str]:
+    def decode_socket_reply(self, payload: bytes) -> SocketReply:
+        """One frame of the WebSocket API; `result` and `error` stay bytes. Raises MalformedMessage."""
+        reply = _decode(self._socket_reply, payload, "WebSocket API")
+        if reply.identity is not None and (not reply.status or not (reply.result or reply.error)):
+            raise MalformedMessage("WebSocket API: a reply with an id has neither result nor error")
+        return reply
+
+    def decode_error(self, body: bytes | msgspec.Raw) -> tuple[int, str]:
         """(code, message) of an error body; (0, "") where it is not the venue's JSON."""
         try:
             error = self._error.decode(body)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Raw, Struct, field
 
 TimeMs = Annotated[int, Meta(ge=0, le=9_000_000_000_000)]
 """Milliseconds UTC, bounded so that the nanoseconds fit a record."""
@@ -26,6 +26,37 @@ class ErrorReply(Struct, frozen=True):
 
     code: int
     message: str = field(name="msg", default="")
+
+
+class RateLimitCount(Struct, frozen=True):
+    """Element of `rateLimits` of the WebSocket API: what we have used so far."""
+
+    kind: str = field(name="rateLimitType")
+    interval: str
+    interval_number: int = field(name="intervalNum")
+    count: int
+
+
+class SocketEvent(Struct, frozen=True):
+    """`event` of a frame that nobody asked for: `{"event":{"e":"serverShutdown",...}}`"""
+
+    event: str = field(name="e", default="")
+
+
+class SocketReply(Struct, frozen=True):
+    """Frame of the WebSocket API: `result` where status is 200, else `error`, both as REST says them. An error without
+    id concerns the connection (a revoked key)."""
+
+    identity: int | str | None = field(name="id", default=None)
+    status: int = 0
+    result: Raw = field(default_factory=Raw)
+    error: Raw = field(default_factory=Raw)
+    rate_limits: list[RateLimitCount] = field(name="rateLimits", default_factory=list)
+    event: SocketEvent | None = None
+
+    @property
+    def body(self) -> Raw:
+        return self.result or self.error
 
 
 class OrderReply(Struct, frozen=True):

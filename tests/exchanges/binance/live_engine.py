@@ -48,6 +48,7 @@ def context(server: SimulatorServer, tmp_path: Path, counters: Counters, **chang
         rest_url=server.rest_url,
         stream_url=server.stream_url,
         ws_api_url=server.stream_url,
+        order_path=changes.pop("order_path", "websocket"),
         receive_window_ms=changes.pop("receive_window_ms", 5_000),
         stale_after_ms=2_000,
         settle_currency="USDT",
@@ -164,12 +165,16 @@ class LiveEngine:
         await self.oms.prepare()
         self.spawn(self.oms.run())
         self.spawn(self._ticks())
-        await self.until(lambda: self.engine.ready)
+        await self.until(lambda: self.engine.ready and (self.oms._socket is None or self.socket_usable))
 
     async def _ticks(self) -> None:
         while True:
             await asyncio.sleep(0.01)
             self.engine.merger.on_timer()
+
+    @property
+    def socket_usable(self) -> bool:
+        return self.oms._socket is not None and self.oms._socket.usable
 
     async def close(self) -> None:
         for task in list(self.tasks):

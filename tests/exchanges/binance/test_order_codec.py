@@ -6,7 +6,6 @@ import contextlib
 import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -61,10 +60,10 @@ def request(kind: RequestType = RequestType.NEW, **fields: Any) -> OrderRequest:
 
 # --- requests --------------------------------------------------------------------------------------------------------
 def test_a_limit_order_in_the_venues_words() -> None:
-    assert CODEC.encode_new(request()) == (
-        f"symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=GTC&price=84551&quantity=0.01&newClientOrderId={OWN}"
-        "&newOrderRespType=ACK"
-    )
+    assert CODEC.encode_new(request()) == {
+        "symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "84551", "quantity": "0.01",
+        "newClientOrderId": str(OWN), "newOrderRespType": "ACK",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -78,18 +77,25 @@ def test_a_limit_order_in_the_venues_words() -> None:
         ({"price": 1}, {"price": "0.01"}),
         ({"quantity": 123_456}, {"quantity": "123.456"}),
         (
-            {"time_in_force": TimeInForce.GTD, "expire_time_ns": 1_790_000_000_000 * 10**6},
-            {"timeInForce": "GTD", "goodTillDate": "1790000000000"},
+            {"time_in_force": TimeInForce.GTD, "expire_time_ns": 1_790_000_000_999 * 10**6 + 999},
+            {"timeInForce": "GTD", "goodTillDate": 1790000000000},  # whole seconds, as the venue keeps them
+        ),
+        ({"exec_flags": ExecFlag.EXPIRE_TAKER}, {"selfTradePreventionMode": "EXPIRE_TAKER"}),
+        ({"exec_flags": ExecFlag.EXPIRE_MAKER}, {"selfTradePreventionMode": "EXPIRE_MAKER"}),
+        (
+            {"exec_flags": ExecFlag.EXPIRE_TAKER | ExecFlag.EXPIRE_MAKER | ExecFlag.REDUCE_ONLY},
+            {"selfTradePreventionMode": "EXPIRE_BOTH", "reduceOnly": "true"},
         ),
     ],
 )
 def test_instructions_of_a_limit_order(fields: dict[str, Any], expected: dict[str, str]) -> None:
-    sent = dict(parse_qsl(CODEC.encode_new(request(**fields))))
+    sent = CODEC.encode_new(request(**fields))
     assert expected.items() <= sent.items()
+    assert "selfTradePreventionMode" in expected or "selfTradePreventionMode" not in sent, "the venue's default stands"
 
 
 def test_a_market_order_names_neither_price_nor_time_in_force_and_wants_its_result() -> None:
-    sent = dict(parse_qsl(CODEC.encode_new(request(order_type=OrderType.MARKET, price=0))))
+    sent = CODEC.encode_new(request(order_type=OrderType.MARKET, price=0))
     assert sent == {
         "symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.01", "newClientOrderId": str(OWN),
         "newOrderRespType": "RESULT",
@@ -104,6 +110,7 @@ def test_a_market_order_names_neither_price_nor_time_in_force_and_wants_its_resu
         {"instrument_id": 99},
         {"order_type": OrderType.MARKET, "exec_flags": ExecFlag.POST_ONLY},
         {"time_in_force": TimeInForce.IOC, "exec_flags": ExecFlag.POST_ONLY},
+        {"time_in_force": TimeInForce.GTD, "expire_time_ns": 0},
     ],
 )
 def test_what_the_venue_cannot_do_is_refused_in_one_sentence(fields: dict[str, Any]) -> None:
@@ -112,19 +119,19 @@ def test_what_the_venue_cannot_do_is_refused_in_one_sentence(fields: dict[str, A
 
 
 def test_cancel_and_replace() -> None:
-    assert CODEC.encode_cancel(request(RequestType.CANCEL)) == f"symbol=BTCUSDT&origClientOrderId={OWN}"
-    assert CODEC.encode_replace(request(RequestType.REPLACE, quantity=25)) == (
-        f"symbol=BTCUSDT&side=BUY&origClientOrderId={OWN}&quantity=0.025&price=84551"
-    )
+    assert CODEC.encode_cancel(request(RequestType.CANCEL)) == {"symbol": "BTCUSDT", "origClientOrderId": str(OWN)}
+    assert CODEC.encode_replace(request(RequestType.REPLACE, quantity=25)) == {
+        "symbol": "BTCUSDT", "side": "BUY", "origClientOrderId": str(OWN), "quantity": "0.025", "price": "84551",
+    }  # fmt: skip
 
 
 @given(price=st.integers(1, 10**15), quantity=st.integers(1, 10**15))
 def test_numbers_survive_the_way_to_the_venue_and_back(price: int, quantity: int) -> None:
-    sent = dict(parse_qsl(CODEC.encode_new(request(price=price, quantity=quantity))))
+    sent = CODEC.encode_new(request(price=price, quantity=quantity))
     reply = order_reply(price=sent["price"], origQty=sent["quantity"], executedQty=sent["quantity"])
     fact = CODEC.decode_order(json.dumps(reply).encode(), NOW)
     assert (fact.price, fact.quantity, fact.cumulative_quantity) == (price, quantity, quantity)
-    assert "e" not in sent["price"].lower() + sent["quantity"].lower()
+    assert "e" not in f"{sent['price']}{sent['quantity']}".lower()
 
 
 # --- replies ---------------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ class Settings:
     symbols: list[str] = field(default_factory=lambda: ["BTCUSDT", "ETHUSDT"])
     environment: str = "simulator"
     ws_api_url: str | None = "ws://127.0.0.1:9"
+    order_path: str = "websocket"
     receive_window_ms: int = 5_000
     stale_after_ms: int = 30_000  # a starved test machine is no stale market
     settle_currency: str = "USDT"
