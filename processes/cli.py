@@ -101,6 +101,12 @@ def logger(config: ConfigOption = None) -> None:
 
 
 @app.command()
+def recorder(config: ConfigOption = None) -> None:
+    """All records of all rings into files for research, which `corelane replay` reads."""
+    _run_process("recorder", config)
+
+
+@app.command()
 def simulator(venue: VenueArgument, config: ConfigOption = None) -> None:
     """The venue itself, on a loopback port, speaking its real protocol."""
     _run_process("simulator", config, venue)
@@ -176,6 +182,36 @@ def demo(
         parameters=dict(_key_value(text) for text in parameters or []),
     )
     raise typer.Exit(demonstration.run(options))
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="A recording, made by `corelane recorder`.", metavar="FILE.clr")],
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this ring or table, like binance.events; repeatable.", metavar="NAME"),
+    ] = None,
+    begin: Annotated[
+        str, typer.Option("--from", help="From then on: UTC like 2026-01-31T12:00:00, or seconds since the beginning.")
+    ] = "",
+    end: Annotated[str, typer.Option("--to", help="Until then, in the same form.")] = "",
+    info: Annotated[bool, typer.Option("--info", help="Only what the file holds: sources, times, losses.")] = False,
+    parquet: Annotated[
+        Path | None, typer.Option(help="Write one Parquet file per kind of record into this folder.", metavar="DIR")
+    ] = None,
+) -> None:
+    """Print a recording as JSON lines, or export it to Parquet."""
+    from processes import replay as reading
+
+    chosen = reading.choose(file, source or [], begin, end)
+    if parquet is not None:
+        for path, count in reading.to_parquet(chosen, parquet):
+            typer.echo(f"{path}: {count:,} records")
+        return
+    for line in reading.info(chosen) if info else reading.lines(chosen):
+        typer.echo(line)
+    if chosen.recording.damaged:
+        raise Failure(f"{file}: {chosen.recording.damaged} damaged blocks were left out", ExitCode.DIFFERENCE)
 
 
 @app.command("new-strategy")

@@ -165,6 +165,7 @@ def _completed(config: Config, file: Path) -> Config:
         path=str(file),
         instance=replace(config.instance, run_dir=run_dir, state_dir=state_dir),
         log=replace(config.log, directory=absolute(config.log.directory or f"{state_dir}/log")),
+        recorder=replace(config.recorder, directory=absolute(config.recorder.directory or f"{state_dir}/recordings")),
         simulators=simulators,
         venues={venue: _with_urls(item, simulators.get(venue)) for venue, item in config.venues.items()},
         strategies=[

@@ -187,9 +187,22 @@ class ObserversConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     logger: bool = False
     """All processes' lines in one file, corelane.log in the log directory, and in the journal."""
+    recorder: bool = False
+    """All records of all rings, in files for research."""
 
 
-OBSERVERS: Final = ("logger",)
+class RecorderConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the recorder writes and how much it keeps."""
+
+    directory: str = ""
+    """Empty: <state_dir>/recordings."""
+    file_megabytes: Annotated[int, Meta(ge=1, le=65_536)] = 1_024
+    """A new file is begun at this size."""
+    keep_megabytes: Annotated[int, Meta(ge=1)] = 51_200
+    """Of all files together; the oldest are removed."""
+
+
+OBSERVERS: Final = ("logger", "recorder")
 """In the order in which they start: before all others, so that they miss nothing."""
 
 
@@ -205,6 +218,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     simulators: dict[str, SimulatorConfig] = field(default_factory=dict)
     log: LogConfig = field(default_factory=LogConfig)
     observers: ObserversConfig = field(default_factory=ObserversConfig)
+    recorder: RecorderConfig = field(default_factory=RecorderConfig)
     path: str = ""
     """The file this came from; set by load_config, not a key."""
 

@@ -2,8 +2,8 @@
 
 The rule: it only reads along (an observer of rings, a reader of rows), so it may look at a running set without
 changing what anybody sees. A lap is a line of its own with the number of records lost. Codes are written by name,
-prices of orders stay the mantissas that they are. Called by `corelane shm dump`; functions and a generator, so that
-tests read the lines.
+prices of orders stay the mantissas that they are. Called by `corelane shm dump` (and `replay`, for `plain`); functions
+and a generator, so that tests read the lines.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ _CODES: Final[dict[str, type[IntEnum]]] = {
 }
 _CODES_BY_KIND: Final[dict[tuple[RecordKind, str], type[IntEnum]]] = {
     (RecordKind.MARKET_STATUS, "code"): layout.MarketStatusCode,
+    (RecordKind.AUDIT_DIFFERENCE, "subject"): layout.AuditSubject,
     (RecordKind.INSTRUMENT_ROW, "status"): layout.InstrumentStatus,
     (RecordKind.BOOK_ROW, "status"): layout.MarketStatusCode,
     (RecordKind.PROCESS_ROW, "state"): layout.ProcessState,
