@@ -59,8 +59,10 @@ class ExchangeFactory:
     def _binance_fetcher(self) -> BinanceDataFetcher:
         from exchanges.binance.data_fetcher import BinanceDataFetcher
         from exchanges.binance.endpoints import endpoints
+        from exchanges.binance.order_budget import OrderBudget
         from exchanges.http import HttpHandler
 
         settings = self._context.settings
         http = HttpHandler(endpoints(settings).rest)
-        return BinanceDataFetcher(http, settings.symbols, self._context.instruments)
+        budget = OrderBudget(self._context.limits)
+        return BinanceDataFetcher(http, settings.symbols, self._context.instruments, budget)

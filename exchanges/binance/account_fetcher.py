@@ -16,8 +16,9 @@ from typing import Final, TypeVar
 
 from exchanges.adapter import VenueRefused, VenueUnavailable
 from exchanges.binance.auth import RequestSigner
-from exchanges.binance.endpoints import SERVER_TIME
+from exchanges.binance.endpoints import EXCHANGE_INFO, SERVER_TIME
 from exchanges.binance.error_codes import KEY_CODES, Outcome, classify
+from exchanges.binance.messages import RateLimit
 from exchanges.binance.order_budget import QUERY_WEIGHT, OrderBudget
 from exchanges.binance.order_codec import MalformedMessage, OrderCodec
 from exchanges.http import HttpFailure, HttpHandler, HttpReply
@@ -134,6 +135,11 @@ class BinanceAccountFetcher:
         """Venue UTC, ns. Weight 1."""
         reply = await self._checked("GET", SERVER_TIME, "", 1, {})
         return self._read(lambda body, _time: self._codec.decode_server_time(body), reply)
+
+    async def rate_limits(self) -> list[RateLimit]:
+        """The limits that hold at this environment. Weight 1; the reply is a megabyte or two, the rest is skipped."""
+        reply = await self._checked("GET", EXCHANGE_INFO, "", 1, {})
+        return self._read(lambda body, _time: self._codec.decode_rate_limits(body), reply)
 
     # --- changes ----------------------------------------------------------------------------------------------------
     async def cancel_all_of_symbol(self, symbol: str) -> None:

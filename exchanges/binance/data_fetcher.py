@@ -14,8 +14,11 @@ import msgspec
 from exchanges.adapter import InstrumentIds, VenueRefused, VenueUnavailable
 from exchanges.binance import endpoints, instruments, messages
 from exchanges.binance.codec import NS_PER_MS, MarketCodec
+from exchanges.binance.order_budget import QUERY_WEIGHT, OrderBudget
 from exchanges.http import HttpFailure, HttpHandler
 from exchanges.market_events import BookSnapshot, MalformedFrame
+from exchanges.rate_limit import Lane
+from exchanges.venue_clock import VenueClock
 from shm.clock import monotonic_ns
 from shm.records import InstrumentRow
 
@@ -40,18 +43,28 @@ class BinanceDataFetcher:
     (its error code) or MalformedFrame.
     """
 
-    def __init__(self, http: HttpHandler, symbols: Sequence[str], ids: InstrumentIds) -> None:
+    def __init__(
+        self, http: HttpHandler, symbols: Sequence[str], ids: InstrumentIds, budget: OrderBudget | None = None
+    ) -> None:
+        """budget: what the weight of each request is taken from; None: nobody counts here."""
         self._http = http
         self._symbols = symbols
         self._ids = ids
+        self._budget = budget
+        self._clock = VenueClock()
         self._server_time = msgspec.json.Decoder(messages.ServerTimeReply)
         self._premium_index = msgspec.json.Decoder(messages.PremiumIndexReply)
         self.codec: MarketCodec | None = None
         """Set by whoever knows the scales; depth() needs it."""
 
     async def exchange_info(self) -> messages.ExchangeInfoReply:
-        """Weight 1. All symbols of the venue, a megabyte or two."""
-        return instruments.decode_exchange_info(await self._get(endpoints.EXCHANGE_INFO, timeout_s=15.0))
+        """Weight 1. All symbols of the venue, a megabyte or two. Its limits become those of the budget."""
+        if self._budget is not None:
+            await self._clock.measure(self.server_time)  # the windows that are counted are those of the venue's clock
+        reply = instruments.decode_exchange_info(await self._get(endpoints.EXCHANGE_INFO, timeout_s=15.0))
+        if self._budget is not None:
+            self._budget.learn_limits(reply.rate_limits)
+        return reply
 
     async def instruments(self) -> list[InstrumentRow]:
         """Rows of the configured symbols. Raises ConfigurationError where the venue lacks one."""
@@ -61,7 +74,9 @@ class BinanceDataFetcher:
     async def depth(self, symbol: str, limit: int = endpoints.SNAPSHOT_LIMIT) -> BookSnapshot:
         """Weight 20 at 1000 levels, 2 up to 50."""
         assert self.codec is not None, "depth() needs the scales of the instruments first"
-        return self.codec.decode_snapshot(symbol, await self._get(endpoints.DEPTH, f"symbol={symbol}&limit={limit}"))
+        weight = next(weight for most, weight in endpoints.DEPTH_WEIGHTS if limit <= most)
+        body = await self._get(endpoints.DEPTH, f"symbol={symbol}&limit={limit}", weight=weight)
+        return self.codec.decode_snapshot(symbol, body)
 
     async def server_time(self) -> int:
         """The venue's UTC clock in ns. Weight 1."""
@@ -74,14 +89,20 @@ class BinanceDataFetcher:
     async def close(self) -> None:
         await self._http.close()
 
-    async def _get(self, path: str, query: str = "", timeout_s: float | None = None) -> bytes:
+    async def _get(self, path: str, query: str = "", timeout_s: float | None = None, weight: int = 1) -> bytes:
+        budget, asked_ns = self._budget, self._clock.now_ns()
+        if budget is not None and (until := budget.admit(Lane.QUERY, {QUERY_WEIGHT: weight}, asked_ns)):
+            wait_s = (until - asked_ns) / 1e9
+            raise RateLimited(f"GET {path}: rate limit of this host, not before {wait_s:.1f} s from now", wait_s)
         try:
             reply = await self._http.request("GET", path, query, timeout_s=timeout_s)
         except HttpFailure as failure:  # reading changes nothing: sent or not is all the same
             raise VenueUnavailable(str(failure)) from failure
+        error = messages.ErrorReply() if reply.status == 200 else _error_of(reply.body)
+        if budget is not None:
+            budget.note(reply, error.code, error.message, self._clock.now_ns(), asked_ns)
         if reply.status == 200:
             return reply.body
-        error = _error_of(reply.body)
         if reply.status in _HARD_ENOUGH:
             raise RateLimited(
                 f"GET {path}: HTTP {reply.status}, {error.message}",

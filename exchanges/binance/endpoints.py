@@ -25,8 +25,8 @@ _WS_API: Final = {"live": "wss://ws-fapi.binance.com", "testnet": "wss://testnet
 STREAMS_PER_CONNECTION: Final = 1024
 CONNECTION_LIFETIME_S: Final = 24 * 3600.0
 SNAPSHOT_LIMIT: Final = 1000
-SNAPSHOT_WEIGHT: Final = 20
-"""Of 2400 a minute and IP, shared by everything that reads over REST."""
+DEPTH_WEIGHTS: Final = ((50, 2), (100, 5), (500, 10), (1000, 20))
+"""(levels at most, weight) of a depth snapshot, of 2400 a minute and IP."""
 
 # --- paths ----------------------------------------------------------------------------------------------------------
 EXCHANGE_INFO: Final = "/fapi/v1/exchangeInfo"

@@ -177,7 +177,23 @@ class SymbolInfo(msgspec.Struct, frozen=True):
     delivery_date: Milliseconds = field(default=0, name="deliveryDate")  # far in the future for perpetuals
 
 
+class RateLimit(msgspec.Struct, frozen=True, rename="camel"):
+    """Element of `rateLimits` of exchangeInfo."""
+
+    rate_limit_type: str
+    interval: str
+    interval_num: int
+    limit: int
+
+
+class RateLimitsReply(msgspec.Struct, frozen=True):
+    """exchangeInfo again, for those who need nothing else of it."""
+
+    rate_limits: list[RateLimit] = msgspec.field(name="rateLimits", default_factory=list)
+
+
 class ExchangeInfoReply(msgspec.Struct, frozen=True):
     """GET /fapi/v1/exchangeInfo. Its serverTime is cached, sometimes days old: never read here."""
 
     symbols: list[SymbolInfo]
+    rate_limits: list[RateLimit] = msgspec.field(name="rateLimits", default_factory=list)

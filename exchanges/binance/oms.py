@@ -276,7 +276,7 @@ class BinanceOMS:
         else:
             now = monotonic_ns()
             fact, verdict = self._codec.decode_request_reply(request, reply.status, reply.body, now)
-            self._note(reply, fact, verdict)
+            self._note(reply, fact, verdict, asked_ns)
             self._tell_reply(request, fact, verdict, asked_ns)
 
     async def _transmit(self, request: OrderRequest, parameters: Parameters) -> HttpReply:
@@ -301,7 +301,7 @@ class BinanceOMS:
     def on_socket_reply(self, request: OrderRequest, reply: SocketReply, receive_time_ns: int, sent_ns: int) -> None:
         """For _OnSocket: `reply` answers `request`, in time or late."""
         fact, verdict = self._codec.decode_request_reply(request, reply.status, reply.body, receive_time_ns)
-        self._note(as_http_reply(reply), fact, verdict)
+        self._note(as_http_reply(reply), fact, verdict, sent_ns)
         if reply.status == UNAUTHORIZED and self._socket is not None:
             self._socket.session_lost()
         self._tell_reply(request, fact, verdict, sent_ns)
@@ -357,10 +357,11 @@ class BinanceOMS:
         fact.send_time_ns = send_time_ns
         self.guarded(self._sink, fact)
 
-    def _note(self, reply: HttpReply, fact: OrderEvent, verdict: Verdict | None) -> None:
-        """What the reply says of limits."""
+    def _note(self, reply: HttpReply, fact: OrderEvent, verdict: Verdict | None, asked_ns: int) -> None:
+        """What the reply says of limits. asked_ns: CLOCK_MONOTONIC at which its request left."""
         message = fact.text.decode("utf-8", "replace") if verdict is not None else ""
-        self._budget.note(reply, fact.error_code, message, self.clock.now_ns())
+        asked_venue_ns = asked_ns + self.clock.offset_ns
+        self._budget.note(reply, fact.error_code, message, self.clock.now_ns(), asked_venue_ns)
 
     async def measure_clock(self) -> None:
         """Raises VenueUnavailable."""

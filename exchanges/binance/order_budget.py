@@ -28,11 +28,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
-from msgspec import Struct
-
+from exchanges.binance.messages import RateLimit
 from exchanges.http import HttpReply
 from exchanges.rate_limit import Bucket, Lane, RateBudget
 from shm.layout import RequestType
@@ -78,16 +77,6 @@ WAIT_418_S: Final = 120
 """The shortest ban that is documented."""
 
 
-class RateLimit(Struct, rename="camel"):
-    """One element of `rateLimits`: of exchangeInfo (no count) or of a reply of the WebSocket API."""
-
-    rate_limit_type: str
-    interval: str
-    interval_num: int
-    limit: int
-    count: int = 0
-
-
 def account_of(api_key: str) -> str:
     """What the order counters of a key are filed under: a fingerprint, because keys stand in no segment.
 
@@ -123,7 +112,8 @@ class OrderBudget(RateBudget):
                 self.limit(name, rule.limit)
 
     def note(self, reply: HttpReply, code: int, message: str, venue_time_ns: int, asked_ns: int = 0) -> None:
-        """Learn from a REST reply: counts from its headers, waiting times from a 429 or 418.
+        """Learn from a reply, one of the WebSocket API in REST's form: counts from its headers, waiting times from a
+        429 or 418.
 
         asked_ns: venue time at which the request left; 0 where nobody knows."""
         counts = {
@@ -134,24 +124,6 @@ class OrderBudget(RateBudget):
         retry_after = reply.headers.get("retry-after", "")
         wait_s = int(retry_after) if retry_after.isdecimal() else None
         self._note(reply.status, counts, wait_s, code, message, venue_time_ns, asked_ns)
-
-    def note_socket(
-        self,
-        status: int,
-        rules: Sequence[RateLimit],
-        code: int,
-        message: str,
-        venue_time_ns: int,
-        asked_ns: int = 0,
-    ) -> None:
-        """The same of a reply of the WebSocket API, with its `status` and `rateLimits`."""
-        self.learn_limits(rules)
-        counts = {
-            name: rule.count
-            for rule in rules
-            if (name := _BY_RULE.get((rule.rate_limit_type, rule.interval, rule.interval_num))) is not None
-        }
-        self._note(status, counts, None, code, message, venue_time_ns, asked_ns)
 
     def _note(
         self,

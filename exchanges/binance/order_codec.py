@@ -30,6 +30,7 @@ import msgspec
 
 from exchanges.binance.auth import Parameters
 from exchanges.binance.error_codes import Outcome, Verdict, classify
+from exchanges.binance.messages import RateLimit, RateLimitsReply
 from exchanges.binance.order_messages import (
     AccountUpdate,
     Balance,
@@ -147,6 +148,7 @@ class OrderCodec:
         self._listen_key = msgspec.json.Decoder(ListenKey)
         self._position_mode = msgspec.json.Decoder(PositionMode)
         self._server_time = msgspec.json.Decoder(ServerTime)
+        self._rate_limits = msgspec.json.Decoder(RateLimitsReply)
 
     # --- requests -> parameters (unsigned, without recvWindow and timestamp) ----------------------------------------
     def encode_new(self, request: OrderRequest) -> Parameters:
@@ -449,6 +451,10 @@ class OrderCodec:
     def decode_server_time(self, body: bytes) -> int:
         """Venue UTC, ns. Raises MalformedMessage."""
         return _decode(self._server_time, body, "time").server_time_ms * NS_PER_MS
+
+    def decode_rate_limits(self, body: bytes) -> list[RateLimit]:
+        """`rateLimits` of exchangeInfo. Raises MalformedMessage."""
+        return _decode(self._rate_limits, body, "exchangeInfo").rate_limits
 
     # --- shared pieces ----------------------------------------------------------------------------------------------
     def _identity(

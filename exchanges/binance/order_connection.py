@@ -45,7 +45,7 @@ class OrderConnection:
         self._log: logging.Logger = context.log
 
     async def prepare(self, warm_connections: int = 1) -> None:
-        """Measure the clock, check the key and the position mode, open connections ahead of need.
+        """Measure the clock, read the limits, check the key and the position mode, open connections ahead of need.
 
         Raises VenueUnavailable (try again), VenueRefused with reason VENUE_SIGNATURE (wrong key: never try again),
         ConfigurationError (hedge mode).
@@ -55,6 +55,7 @@ class OrderConnection:
             "venue clock is %+.1f ms from this host's monotonic zero, known to %.1f ms",
             self.clock.offset_ns / 1e6, self.clock.error_ns / 1e6,
         )  # fmt: skip
+        self.budget.learn_limits(await self.fetcher.rate_limits())
         if await self.fetcher.dual_side():
             raise ConfigurationError(
                 "binance: the account is in hedge mode (dualSidePosition true); this system trades one-way mode only, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,15 +13,20 @@ from aiohttp import web
 from exchanges.adapter import VenueRefused, VenueUnavailable
 from exchanges.binance.codec import MarketCodec
 from exchanges.binance.data_fetcher import BinanceDataFetcher, RateLimited
+from exchanges.binance.order_budget import QUERY_WEIGHT, OrderBudget
 from exchanges.http import HttpHandler
 from exchanges.instrument_rows import Scales
 from exchanges.market_events import BookSnapshot, MalformedFrame
+from exchanges.rate_limit import Lane
+from exchanges.venue_clock import VenueClock
+from shm.limits import LimitTable
 
 
 class Venue:
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.status, self.body, self.headers = 200, b"{}", {}
+        self.status, self.body = 200, b"{}"
+        self.headers: dict[str, str] = {}
         self.url = ""
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -47,6 +53,57 @@ async def fetcher(venue: Venue) -> AsyncIterator[BinanceDataFetcher]:
     made.codec = MarketCodec({"BTCUSDT": Scales(2, 3)})
     yield made
     await made.close()
+
+
+async def test_every_request_takes_its_weight_and_what_is_used_up_is_not_asked(venue: Venue) -> None:
+    budget = OrderBudget()
+    fetcher = BinanceDataFetcher(HttpHandler(venue.url), ["BTCUSDT"], Ids(), budget)
+    fetcher.codec = MarketCodec({"BTCUSDT": Scales(2, 3)})
+    clock = fetcher._clock = VenueClock(lambda: 0)  # no minute may end in the middle of this
+    weight = budget.buckets[QUERY_WEIGHT]
+    try:
+        venue.body = b'{"lastUpdateId":1,"E":1,"T":1,"bids":[["1.0","1"]],"asks":[["2.0","1"]]}'
+        for limit in (5, 100, 500, 1000):
+            await fetcher.depth("BTCUSDT", limit)
+        assert weight.used(clock.now_ns()) == 2 + 5 + 10 + 20
+        venue.headers = {"X-MBX-USED-WEIGHT-1M": "1439"}
+        await fetcher.depth("BTCUSDT", 5)
+        asked = len(venue.asked)
+        with pytest.raises(RateLimited, match="rate limit of this host, not before") as refused:
+            await fetcher.depth("BTCUSDT", 5)
+        assert 0 < refused.value.retry_after_s <= 60
+        assert len(venue.asked) == asked
+    finally:
+        await fetcher.close()
+
+
+async def test_a_ban_that_this_process_got_holds_for_the_others_of_the_host(venue: Venue) -> None:
+    table = LimitTable()
+    fetcher = BinanceDataFetcher(HttpHandler(venue.url), ["BTCUSDT"], Ids(), OrderBudget(table))
+    until_ms = time.time_ns() // 10**6 + 100_000
+    venue.status = 418
+    venue.body = b'{"code":-1003,"msg":"Way too many requests; IP(1.2.3.4) banned until %d. x"}' % until_ms
+    try:
+        with pytest.raises(RateLimited):
+            await fetcher.server_time()
+        assert OrderBudget(table, "a").admit(Lane.CANCEL, {QUERY_WEIGHT: 1}, time.time_ns()) == until_ms * 10**6
+        with pytest.raises(RateLimited, match="not before"):
+            await fetcher.server_time()
+        assert len(venue.asked) == 1
+    finally:
+        await fetcher.close()
+
+
+async def test_the_limits_of_exchange_info_become_those_of_the_budget(venue: Venue) -> None:
+    budget = OrderBudget()
+    fetcher = BinanceDataFetcher(HttpHandler(venue.url), ["BTCUSDT"], Ids(), budget)
+    rule = b'{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,"limit":6000}'
+    venue.body = b'{"serverTime":1790000000000,"symbols":[],"rateLimits":[%s]}' % rule
+    try:
+        await fetcher.exchange_info()
+        assert budget.buckets[QUERY_WEIGHT].limit == 6000
+    finally:
+        await fetcher.close()
 
 
 class Ids:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from exchanges.binance.messages import RateLimit
 from exchanges.binance.order_budget import (
-    ORDERS_1M,
-    ORDERS_10S,
     QUERY_WEIGHT,
     OrderBudget,
-    RateLimit,
     account_of,
 )
 from exchanges.http import HttpReply
@@ -169,21 +167,3 @@ def test_a_ban_lasts_until_the_time_in_its_words_for_all_processes() -> None:
     without = budget()
     without.note(reply(418), 0, "", NOW)
     assert waits(without) == (NOW + 120 * SECOND,) * 3
-
-
-def test_replies_of_the_socket_say_the_same_in_their_own_form() -> None:
-    made = budget()
-    rules = [
-        RateLimit("ORDERS", "SECOND", 10, 300, 12),
-        RateLimit("ORDERS", "MINUTE", 1, 1200, 34),
-        RateLimit("REQUEST_WEIGHT", "MINUTE", 1, 6000, 56),
-    ]
-    made.note_socket(200, rules, 0, "", NOW)
-    assert used(made) == {"weight_1m": 56, "orders_10s": 12, "orders_1m": 34}
-    assert made.buckets[QUERY_WEIGHT].limit == 6000
-    made.note_socket(429, [], -1015, "current limit is 300 orders per 10 SECOND", NOW)
-    assert waits(made)[0] == END_OF_10S
-    assert made.buckets[ORDERS_10S].used(NOW) == 300
-    assert made.buckets[ORDERS_1M].used(NOW) == 34
-    made.note_socket(418, [], -1003, "IP banned until 1790000300000", NOW)
-    assert waits(made)[1] == 1_790_000_300_000 * 10**6
