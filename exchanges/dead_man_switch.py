@@ -7,6 +7,7 @@ The rules
   countdown takes every order of the symbol, other clients' too, so an end in good order disarms it.
 - `TraderWatch`: a trader whose row says nothing for longer than its limit is dead, and so is one that was replaced by
   nobody since this engine started. Then all orders of this instance are canceled, and only those, until none is open.
+  One that said that it is RESTARTING may be silent for longer: its orders are kept for the one that comes.
 
 Who calls it: processes/trading_engine.py (timer and tasks), order_engine.py asks `armed`.
 """
@@ -19,6 +20,7 @@ from typing import Protocol
 
 from exchanges.adapter import VenueRefused, VenueUnavailable
 from exchanges.order_instruments import OrderInstrument
+from shm.layout import ProcessState
 from shm.records import ProcessRow
 
 
@@ -85,8 +87,12 @@ class ProcessSource(Protocol):
 class TraderWatch:
     """A trader that never came counts from this engine's start on: orders of an earlier one may be open."""
 
-    def __init__(self, processes: ProcessSource, row: int, timeout_ns: int, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, processes: ProcessSource, row: int, timeout_ns: int, clock: Callable[[], int], restart_ns: int = 0
+    ) -> None:
+        """`restart_ns`: how long a planned restart may take, where that is more than `timeout_ns`."""
         self._processes, self._row, self._timeout_ns, self._clock = processes, row, timeout_ns, clock
+        self._restart_ns = max(restart_ns, timeout_ns)
         self._process = ProcessRow()
         self._began_ns = clock()
         self.lost = False
@@ -94,6 +100,10 @@ class TraderWatch:
     def look(self) -> bool:
         """Whether the trader is lost now."""
         row = self._process
-        seen_ns = row.heartbeat_time_ns if self._processes.read(self._row, row) else 0
-        self.lost = self._clock() - max(seen_ns, self._began_ns) > self._timeout_ns
+        seen_ns, limit_ns = 0, self._timeout_ns
+        if self._processes.read(self._row, row):
+            seen_ns = row.heartbeat_time_ns
+            if row.state == ProcessState.RESTARTING:
+                limit_ns = self._restart_ns
+        self.lost = self._clock() - max(seen_ns, self._began_ns) > limit_ns
         return self.lost

@@ -300,11 +300,14 @@ class AppService:
         return self.live(body)
 
     def run_worker(self, worker: Worker) -> int:
-        """Run a worker in a plain loop with this process's wait strategy until a stop was asked for; the exit code."""
+        """Run a worker in a plain loop with this process's wait strategy until a stop was asked for; the exit code.
+
+        A worker with an `exit_code` that is not 0 has set the state that it leaves behind in its on_close().
+        """
 
         def body() -> int:
             self._loop(worker)
-            return ExitCode.OK
+            return int(getattr(worker, "exit_code", ExitCode.OK))
 
         return self.live(body)
 

@@ -239,17 +239,24 @@ def ctl(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Answers as one JSON object.")] = False,
     timeout: Annotated[float, typer.Option(min=0.1, max=60.0, help="Seconds to wait for each answer.")] = 2.0,
+    keep: Annotated[
+        bool | None, typer.Option("--keep/--cancel", help="Of `trader restart`: whether open orders stay meanwhile.")
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """Send a command to one running process, or to all, and print the answers.
 
     The trader's own: set-param, pause, resume, stop, each with a strategy's NAME; swap-strategy NAME [FILE.py:Class];
-    cancel-all.
+    cancel-all; restart [--keep | --cancel], which waits and says how long there were no quotes.
     """
-    from processes import control
+    from processes import control, trader_restart
 
     run_dir = _load(config).instance.run_dir
     given = _ctl_arguments(command, arguments or [])
+    if keep is not None:
+        if command != "restart":
+            raise Failure("--keep and --cancel: found with another command, expected with restart", ExitCode.CONFIG)
+        given["orders"] = "keep" if keep else "cancel"
     names = control.running(run_dir) if process == "all" else [process]
     if not names:
         raise Failure(f"nothing is running: no control socket in {run_dir}", ExitCode.NO_ANSWER)
@@ -258,6 +265,8 @@ def ctl(
     for name in names:
         try:
             answers[name] = control.ask(run_dir, name, command, given, timeout)
+            if answers[name].get("restarting"):
+                answers[name]["restart"] = trader_restart.follow(run_dir, answers[name]["pid"])
         except control.ControlError as error:
             failed[name] = str(error)
     if as_json:

@@ -146,6 +146,8 @@ class TraderConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     heartbeat_timeout_ms: Annotated[int, Meta(ge=300, le=60_000)] = 2_000
     """Engines cancel all orders of this instance when the trader was silent for longer."""
+    restart_limit_ms: Annotated[int, Meta(ge=300, le=60_000)] = 10_000
+    """... and for longer than this where it had said that it restarts: a planned restart keeps its orders so long."""
     request_deadline_ms: Annotated[int, Meta(ge=1, le=60_000)] = 500
     """A request that the engine has not sent by then is refused instead of sent late."""
     callback_budget_us: Annotated[int, Meta(ge=1, le=10_000_000)] = 5_000

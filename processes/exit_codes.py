@@ -23,6 +23,7 @@ class ExitCode(IntEnum):
     NO_ANSWER = 7  # a control command found nobody
     ADDRESS_IN_USE = 8
     PROCESS_FAILED = 9  # a process of the set did not come up, or died too often
+    RESTART = 10  # a planned end: whoever started it starts it again at once (systemd: RestartForceExitStatus=10)
     CRASH = 70  # EX_SOFTWARE: unforeseen; the log has the traceback
     STOP_TIMEOUT = 71  # did not stop within its bound
     INTERRUPTED = 130

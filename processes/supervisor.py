@@ -204,6 +204,10 @@ class Supervisor:
             self.given_up[child.name] = f"{child.name} ended, {ending}; it would end so again and is not restarted"
             self.log.error("%s", self.given_up[child.name])
             return
+        if code == ExitCode.RESTART:
+            child.next_start_s = now
+            self.log.info("%s ended to be started again", child.name)
+            return
         if now - child.started_s > STEADY_S:
             child.backoff_s = FIRST_BACKOFF_S
         child.next_start_s = now + child.backoff_s

@@ -6,7 +6,8 @@
     loop     a plain loop over `StrategyContainer.turn`, no asyncio, no credentials, no socket but control
 
 The rule: SIGTERM cancels every own order and waits for the venue's word on each, within a bound; the exit code says
-whether all of them came. Called by `cli.py` as `run(service)`.
+whether all of them came. The control command `restart` ends it the same way with an exit code that asks for the next
+start, and may leave orders where they are; see strategy/planned_restart.py. Called by `cli.py` as `run(service)`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from strategy.container import StrategyContainer
 from strategy.loader import StrategyLoadError
 from strategy.measures import HISTOGRAMS, Measures
 from strategy.parameters import ParameterError
+from strategy.planned_restart import RestartNote, take_note
 from strategy.shm_mds_adapter import ShmMDSAdapter
 from strategy.shm_oms_adapter import Cause, ShmOMSAdapter
 from strategy.shm_pms_adapter import ShmPMSAdapter
@@ -43,6 +45,8 @@ PUBLISH_COUNTERS_NS: Final = 100_000_000
 CLOSE_S: Final = 6.0
 """How long the end waits for the venue's words: below AppService's own bound, so that what is missing is still said."""
 CLOSE_IDLE_S: Final = 0.0005
+HALTED: Final = frozenset({RunnerState.PAUSED, RunnerState.STOPPING, RunnerState.STOPPED})
+"""What a person has halted: a restart does not let it trade again."""
 
 COUNTERS: Final = (
     "quotes", "trades", "books", "tickers", "events", "requests", "fills", "refusals", "lapped", "illegal_transitions",
@@ -67,6 +71,9 @@ class Trader:
         self._next_counters_ns = 0
         self._published: dict[str, int] = {}
         self._state_text: str | None = None
+        self._restart_orders = ""
+        """keep, cancel or configured, once a restart was asked for."""
+        self.exit_code = ExitCode.OK
         self.rings: list[Any] = []
         """What a doorbell may sleep on."""
 
@@ -92,10 +99,15 @@ class Trader:
             callback_budget_ns=self._config.trader.callback_budget_us * 1_000,
         )
         self.rings = [ring for link in links for ring in (link.mds.market, link.oms.events)]
+        limit_ns = self._config.trader.restart_limit_ms * 1_000_000
+        note = take_note(Path(self._config.instance.state_dir), monotonic_ns(), limit_ns)
+        if note is not None:
+            self.container.go_on_from(note)
         folder = Path(self._config.path).parent if self._config.path else None
         try:
             for settings in self._config.strategies:
                 self.container.load(settings, folder)
+                service.heartbeat()  # one that imports much must not look dead
         except StrategyLoadError as error:
             raise Failure(str(error), ExitCode.CONFIG) from error
         self._bind_control()
@@ -116,8 +128,10 @@ class Trader:
         container = getattr(self, "container", None)
         if container is None:
             return
-        container.stop_all()
         begin_ns = monotonic_ns()
+        open_orders = container.open_orders()
+        paused = [one.id for one in container.runners.values() if one.state in HALTED]
+        kept = container.stop_all(self._kept_strategies())
         end_ns = begin_ns + int(CLOSE_S * 1e9)
         next_beat_ns = 0
         asked_all = False
@@ -138,6 +152,23 @@ class Trader:
             for order in orders:
                 self._service.log.error("not confirmed as over: %r", order)
             raise Failure(f"{left} orders were not confirmed as over within {CLOSE_S:g} s", ExitCode.DIFFERENCE)
+        if self._restart_orders:
+            self._leave_note(begin_ns, open_orders, kept, paused)
+
+    def _kept_strategies(self) -> list[int]:
+        """Ids of the strategies whose orders stay: none but in a planned restart."""
+        if self._restart_orders in ("", "cancel"):
+            return []
+        return [one.id for one in self._config.strategies if self._restart_orders == "keep" or one.on_start == "adopt"]
+
+    def _leave_note(self, stopped_ns: int, open_orders: int, kept: dict[int, int], paused: list[int]) -> None:
+        """For the trader that is started next, and for the engines: this silence is meant."""
+        note = RestartNote(
+            stopped_ns=stopped_ns, orders=self._restart_orders, kept=kept, open_orders=open_orders, paused=paused
+        )
+        note.write(Path(self._config.instance.state_dir))
+        self._service.set_state(ProcessState.RESTARTING, f"{sum(kept.values())} of {open_orders} orders are kept")
+        self.exit_code = ExitCode.RESTART
 
     # --- parts ------------------------------------------------------------------------------------------------------
     def _take_epoch(self, at_least: int) -> int:
@@ -234,6 +265,7 @@ class Trader:
         service.on_control("stop", lambda arguments: self._each(arguments, StrategyRunner.stop))
         service.on_control("set-param", self._answer_set_param)
         service.on_control("swap-strategy", self._answer_swap_strategy)
+        service.on_control("restart", self._answer_restart)
         service.on_control("cancel-all", self._answer_cancel_all)
 
     def _answer_status(self, _arguments: dict[str, Any]) -> dict[str, Any]:
@@ -283,6 +315,21 @@ class Trader:
             return self.container.swap_strategy(self._named(arguments), str(arguments.get("module", "")), changes)
         except SwapError as error:
             raise ControlError(str(error)) from None
+
+    def _answer_restart(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """End, to be started again: "orders" says whether they stay (absent: by each strategy's on_start)."""
+        orders = arguments.get("orders", "configured")
+        if orders not in ("keep", "cancel", "configured"):
+            raise ControlError(f"orders: found {orders!r}, expected keep or cancel")
+        self._restart_orders = orders
+        self._service.log.info("a restart was asked for over control, orders: %s", orders)
+        self._service.request_stop()
+        return {
+            "restarting": True,
+            "orders": orders,
+            "pid": self._service.row.pid,
+            "back_to_the_config": self.container.differs_from_config(),
+        }
 
     def _answer_cancel_all(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         return {"cancels": self.container.cancel_everything()}

@@ -230,6 +230,7 @@ class TradingEngine(VenueProcess):
             self._instance.process_row("trader"),
             self._service.config.trader.heartbeat_timeout_ms * 1_000_000,
             monotonic_ns,
+            self._service.config.trader.restart_limit_ms * 1_000_000,
         )
 
     def _restart(self) -> None:

@@ -304,6 +304,8 @@ class ProcessState(IntEnum):
     STOPPING = 7
     STOPPED = 8
     FAILED = 9
+    RESTARTING = 10
+    """Ended to be started again at once: its silence is meant."""
 
 
 class ConnectionState(IntEnum):

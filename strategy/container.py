@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -43,9 +43,10 @@ from strategy.loader import StrategyLoadError, load_strategy_class, where
 from strategy.measures import Measures
 from strategy.mini_oms import MiniOMS
 from strategy.mini_pms import ACCOUNT, MiniPMS
+from strategy.planned_restart import RestartMeasure, RestartNote
 from strategy.risk import Limits, StrategyRisk
 from strategy.shm_oms_adapter import Cause
-from strategy.strategy_runner import CALLBACK_BUDGET_NS, RunnerState, StrategyRunner
+from strategy.strategy_runner import CALLBACK_BUDGET_NS, LEFT_ALONE, RunnerState, StrategyRunner
 from strategy.timers import Timers
 from strategy.venue_session import REFUSED_PAUSE_NS
 
@@ -94,7 +95,7 @@ class StrategySettings(Protocol):
 
 
 class StrategyContainer:
-    """Use: `load` each strategy, then `turn` for ever, then `stop_all` and `turn` until `open_orders` is 0."""
+    """Use: `load` each strategy, then `turn` for ever, then `stop_all` and `turn` until `unsettled_orders` is 0."""
 
     def __init__(
         self, instance: int, links: list[VenueLink], words: Words, take_epoch: Callable[[int], int], cause: Cause,
@@ -132,6 +133,11 @@ class StrategyContainer:
         self._engine_row = ProcessRow()
         self._next_check_ns = self._next_slow_check_ns = self._next_sweep_ns = 0
         self._stopping = False
+        self._handed_on: frozenset[int] = frozenset()
+        self._settings: dict[int, StrategySettings] = {}
+        self.restart: RestartMeasure | None = None
+        """The planned restart by which this trader came; None after any other start."""
+        self._restarting: RestartMeasure | None = None
         # Seen from outside; the trader copies them into its counters.
         self.quotes = self.trades = self.books = self.tickers = self.statuses = 0
         self.events = self.fills = self.requests = self.refusals = 0
@@ -174,6 +180,7 @@ class StrategyContainer:
             venue, _, symbol = name.partition(":")
             self.pms.set_owner(self.links_by_name[venue].ids[symbol], settings.id)
         self._loaded.append((settings, strategy))
+        self._settings[settings.id] = settings
 
     def find(self, name: str) -> StrategyRunner | None:
         """A strategy by its name in the config."""
@@ -211,21 +218,53 @@ class StrategyContainer:
             self.log.error("strategy %s: code not swapped: %s", name, error)
             raise
 
-    def stop_all(self) -> None:
-        """Stop every strategy and cancel every order of this trader; `turn` on until `open_orders` is 0."""
+    def stop_all(self, kept: Collection[int] = ()) -> dict[int, int]:
+        """Stop every strategy and cancel its orders, but those of the strategies `kept` that run; `turn` on until
+        `unsettled_orders` is 0. Strategies whose orders stay, and how many those are."""
         self._stopping = True
+        stay = {runner.id: 0 for runner in self.runners.values() if runner.id in kept and runner.hand_on()}
         for runner in self.runners.values():
-            runner.stop()
+            if runner.id not in stay:
+                runner.stop()
         for order in self._live_orders():
-            self.cancel_order(order)
+            if order.strategy_id in stay:
+                stay[order.strategy_id] += 1
+            else:
+                self.cancel_order(order)
+        self._handed_on = frozenset(stay)
+        return stay
 
     def open_orders(self) -> int:
         """Own orders of which the venue has not said that they are over."""
         return len(self._live_orders())
 
     def unsettled_orders(self) -> int:
-        """Own orders that are not closed: still open, or their fills do not add up yet."""
-        return sum(not order.external for order in self.oms.orders.values())
+        """Own orders that nobody takes over and that are not closed: still open, or their fills do not add up yet;
+        and cancels of others that could not be sent yet."""
+        ours = sum(not one.external and one.strategy_id not in self._handed_on for one in self.oms.orders.values())
+        return ours + sum(one.strategy_id in self._handed_on for one in self._wanted_cancels.values())
+
+    def go_on_from(self, note: RestartNote) -> None:
+        """This trader was started by a planned restart: take over what the one before it left."""
+        self.restart = RestartMeasure(note)
+        self._restarting = self.restart
+
+    def differs_from_config(self) -> dict[str, list[str]]:
+        """Parameters by strategy that were changed live, and "module" where its code comes from elsewhere now."""
+        found: dict[str, list[str]] = {}
+        for runner in self.runners.values():
+            settings = self._settings[runner.id]
+            now = parameters.values_of(runner.strategy.parameters)
+            try:
+                then = parameters.values_of(parameters.build(type(runner.strategy).Parameters, settings.parameters))
+            except parameters.ParameterError:  # code was swapped, and its parameters are others
+                then = {}
+            names = [name for name, value in now.items() if then.get(name) != value]
+            if runner.module != settings.module:
+                names.append("module")
+            if names:
+                found[runner.name] = names
+        return found
 
     def cancel_everything(self) -> int:
         """Cancel all own orders, and ask each engine for the same, for orders that are not known here."""
@@ -258,6 +297,10 @@ class StrategyContainer:
             )
             if self._stopping:
                 runner.state = RunnerState.STOPPED
+            elif self.restart is not None:
+                runner.adopts = runner.adopts or runner.id in self.restart.note.kept
+                if runner.id in self.restart.note.paused:
+                    runner.pause()
             self.runners[settings.id] = runner
             for _, instrument in instruments:
                 self._runners_by_instrument.setdefault(instrument.id, []).append(runner)
@@ -455,6 +498,8 @@ class StrategyContainer:
         if order.external:
             self.log.info("%s: an order of somebody else: %r", order.instrument.name, order)
             return
+        if self._restarting is not None and order.is_working and not order.adopted:
+            self._restarting.on_working(self.clock())
         runner = self.runners.get(order.strategy_id)
         if runner is not None:
             runner.notify("on_order", order)
@@ -524,6 +569,8 @@ class StrategyContainer:
             runner.update_readiness()
         if self._wanted_cancels:
             self._retry_cancels()
+        if self._restarting is not None:
+            self._follow_restart(self._restarting, now_ns)
         if now_ns >= self._next_slow_check_ns:
             self._next_slow_check_ns = now_ns + SLOW_CHECK_NS
             self._check_positions(now_ns)
@@ -533,6 +580,20 @@ class StrategyContainer:
         if now_ns >= self._next_sweep_ns:
             self._next_sweep_ns = now_ns + SWEEP_NS
             self._sweep(now_ns)
+
+    def _follow_restart(self, restart: RestartMeasure, now_ns: int) -> None:
+        """Say how long it took, once it is known."""
+        if (
+            not restart.stood_still_ms >= 0.0
+            and not self._loaded
+            and all(one.is_ready for one in self.runners.values())
+        ):
+            restart.on_running(now_ns, sum(order.adopted and order.is_working for order in self._live_orders()))
+            if not restart.is_over:
+                self.log.info("%s", restart)
+        if restart.is_over:
+            self.log.info("%s", restart)
+            self._restarting = None
 
     def _check_engine(self, link: VenueLink, now_ns: int) -> None:
         """Engine, epoch and lost events; asks for a recovery where one is due."""
@@ -653,7 +714,7 @@ class StrategyContainer:
             if link.session.is_ready:
                 self._query(link, order, now_ns)
         for runner in self.runners.values():
-            if runner.state not in (RunnerState.LOADED, RunnerState.RUNNING):
+            if runner.state not in LEFT_ALONE:
                 runner.cancel_all()
 
     def _query(self, link: VenueLink, order: Order, now_ns: int) -> None:
@@ -667,6 +728,7 @@ class StrategyContainer:
         return {
             "epoch": self.epoch,
             "open_orders": self.open_orders(),
+            "restart": None if self.restart is None else self.restart.describe(),
             "venues": {
                 link.name: {"state": link.session.state.name, "reason": link.session.reason} for link in self.links
             },

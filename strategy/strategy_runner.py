@@ -5,8 +5,9 @@ orders and is said with file and line. Its orders pass one straight line: round 
 request ring; each station may refuse with a Reason and one sentence, and what is refused never existed for the others.
 A callback never runs inside another one: refusals made while a callback runs are handed over after it.
 
-States: LOADED → RUNNING ⇄ PAUSED → STOPPING → STOPPED; FAILED from any after an exception. Only RUNNING gets market
-data and may send orders; order events, fills and positions always arrive, until it is STOPPED or FAILED.
+States: LOADED → RUNNING ⇄ PAUSED → STOPPING → STOPPED; FAILED from any after an exception; HANDED_ON where a planned
+restart of the trader leaves its orders to its next self. Only RUNNING gets market data and may send orders; order
+events, fills and positions always arrive, until it is STOPPED, FAILED or HANDED_ON.
 """
 
 from __future__ import annotations
@@ -57,10 +58,13 @@ class RunnerState(IntEnum):
     STOPPING = 3
     STOPPED = 4
     FAILED = 5
+    HANDED_ON = 6
 
 
 _RUNNING: Final = RunnerState.RUNNING
-_SILENT: Final = frozenset({RunnerState.STOPPED, RunnerState.FAILED})
+_SILENT: Final = frozenset({RunnerState.STOPPED, RunnerState.FAILED, RunnerState.HANDED_ON})
+LEFT_ALONE: Final = frozenset({RunnerState.LOADED, RunnerState.RUNNING, RunnerState.HANDED_ON})
+"""Whose orders nobody cancels behind its back."""
 
 
 class StrategyRunner:
@@ -172,7 +176,7 @@ class StrategyRunner:
         if ready == self.is_ready:
             return
         self.is_ready = ready
-        if not ready or self.state in (RunnerState.STOPPING, RunnerState.STOPPED, RunnerState.FAILED):
+        if not ready or self.state not in (RunnerState.LOADED, RunnerState.RUNNING, RunnerState.PAUSED):
             return
         if not self.started:
             self.started = True
@@ -205,6 +209,14 @@ class StrategyRunner:
             self.state = RunnerState.RUNNING if self.started else RunnerState.LOADED
         if self.started and self.is_ready and self.state == RunnerState.RUNNING:
             self.notify("on_ready")
+
+    def hand_on(self) -> bool:
+        """The trader restarts and leaves its orders as they are. False: it was paused, stopped or failed."""
+        if self.state not in (RunnerState.LOADED, RunnerState.RUNNING):
+            return False
+        self.state = RunnerState.HANDED_ON
+        self.container.timers.cancel_all(self)
+        return True
 
     def stop(self) -> None:
         """Say goodbye, cancel everything; STOPPED when the venue's word on each order is here."""

@@ -6,6 +6,7 @@ import logging
 
 from exchanges.adapter import VenueUnavailable
 from exchanges.dead_man_switch import TraderWatch, VenueSwitch
+from shm.layout import ProcessState
 from shm.records import ProcessRow
 from tests.exchanges.order_world import BTC, ETH, MS, SECOND
 
@@ -80,12 +81,13 @@ async def test_an_end_in_good_order_disarms_what_was_armed() -> None:
 class Status:
     def __init__(self) -> None:
         self.heartbeat_ns: int | None = None
+        self.state = ProcessState.READY
 
     def read(self, row: int, record: ProcessRow) -> bool:
         assert row == 4
         if self.heartbeat_ns is None:
             return False
-        record.heartbeat_time_ns = self.heartbeat_ns
+        record.heartbeat_time_ns, record.state = self.heartbeat_ns, self.state
         return True
 
 
@@ -100,6 +102,20 @@ def test_a_silent_trader_is_lost_after_its_limit_and_found_again() -> None:
     assert watch.look()
     status.heartbeat_ns = now
     assert not watch.look()
+
+
+def test_a_trader_that_said_that_it_restarts_may_be_silent_for_longer() -> None:
+    now = 50 * SECOND
+    status = Status()
+    watch = TraderWatch(status, 4, 2 * SECOND, lambda: now, restart_ns=10 * SECOND)
+    status.heartbeat_ns, status.state = now, ProcessState.RESTARTING
+    now += 10 * SECOND
+    assert not watch.look()
+    now += 1
+    assert watch.look()
+    status.heartbeat_ns, status.state = now, ProcessState.STARTING
+    now += 2 * SECOND + 1
+    assert watch.look(), "the next one is held to the usual limit"
 
 
 def test_a_trader_that_never_came_counts_from_the_engines_start() -> None:

@@ -12,7 +12,7 @@ from processes import app_service, placement
 from processes.app_service import AppService
 from processes.config import load_config
 from processes.control import ControlError
-from processes.exit_codes import explain
+from processes.exit_codes import ExitCode, explain
 from shm.layout import ProcessState
 from shm.segment import SegmentError
 
@@ -22,7 +22,8 @@ class Spinner:
 
     role_name = "trader"
 
-    def __init__(self, service: AppService, on_close_s: float = 0.0) -> None:
+    def __init__(self, service: AppService, on_close_s: float = 0.0, exit_code: int = 0) -> None:
+        self.exit_code = exit_code
         self.service = service
         self.turns = 0
         self.on_close_s = on_close_s
@@ -77,6 +78,9 @@ def main() -> int:
         return 1
     service = AppService(process, load_config(config_file))
     app_service.STOP_S = 0.3  # type: ignore[misc]
+    if body == "ask_for_restart":
+        service.stop_requested = True
+        return service.live(lambda: service.run_worker(Spinner(service, exit_code=ExitCode.RESTART)))
     if body in ("worker", "slow_worker"):
         return service.live(lambda: service.run_worker(Spinner(service, 30.0 if body == "slow_worker" else 0.0)))
     coroutine = {"serve": serve, "crash": crash, "lose_memory": lose_memory, "never_stop": never_stop}[body]

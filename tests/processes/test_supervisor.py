@@ -87,6 +87,20 @@ def test_what_dies_is_started_again_and_counted(config):
         assert running.restarts["trader"] == 0
 
 
+def test_one_that_asks_for_it_is_started_again_at_once(config):
+    with make(config) as running:
+        running.start(nothing)
+        running.bodies = {"trader": "ask_for_restart"}
+        running.children["trader"].backoff_s = 1000.0
+        os.kill(running.children["trader"].pid, signal.SIGKILL)
+        turn_until(running, lambda: running.children["trader"].next_start_s is not None)
+        running.children["trader"].next_start_s = 0.0
+        turn_until(running, lambda: running.restarts["trader"] == 2)
+        assert running.children["trader"].exit_codes[-1] == ExitCode.RESTART
+        running.bodies = {}
+        turn_until(running, lambda: running.is_ready("trader"))
+
+
 def test_the_backoff_grows_while_it_dies_at_once(config):
     with make(config, trader="serve") as running:
         running.start(nothing)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from processes import shm_admin
+from processes import shm_admin, trader_restart
 from processes.config import Config, load_config
 from processes.control import ask
 from processes.exit_codes import ExitCode
@@ -347,6 +347,49 @@ def test_code_is_swapped_over_control_while_its_order_stays(trading: Trading, di
     answer = trading.ask("swap-strategy", more=4)
     assert (answer["parameters"], answer["open_orders"]) == ({"price": 59000.0, "more": 4}, 1)
     assert order in trading.around.open and trading.ask("status")["strategies"]["one"]["state"] == "RUNNING"
+
+
+def restarted(trading: Trading, **arguments: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Ask for a restart and do what a supervisor does: the answer, and what the next trader measured."""
+    trading.until(lambda: trading.row().state == ProcessState.READY)
+    answer = trading.ask("restart", **arguments)
+    assert trading.process is not None
+    trading.process.communicate(timeout=PATIENCE_S)
+    assert trading.process.returncode == ExitCode.RESTART
+    assert trading.row().state == ProcessState.RESTARTING
+    trading.start()
+    found: list[dict[str, Any] | None] = [None]
+
+    def is_over() -> bool:
+        found[0] = trader_restart.look(trading.config.instance.run_dir, answer["pid"])
+        return found[0] is not None
+
+    trading.until(is_over)
+    assert found[0] is not None
+    return answer, found[0]
+
+
+def test_a_planned_restart_that_keeps_orders_leaves_them_in_the_market(trading: Trading) -> None:
+    trading.ask("set-param", price=58000.0)
+    order = next(iter(trading.around.open))
+    answer, measured = restarted(trading, orders="keep")
+    assert answer["back_to_the_config"] == {"one": ["price"]}
+    assert (measured["kept_orders"], measured["open_orders_before"]) == (1, 1)
+    assert measured["without_quotes_ms"] == 0.0 and measured["stood_still_ms"] > 0.0
+    assert list(trading.around.open) == [order] and trading.around.of(RequestType.CANCEL) == []
+    assert [str(order)] == [one["id"] for one in trading.ask("status")["strategies"]["one"]["open_orders"]]
+    assert trading.stop()[0] == ExitCode.OK and trading.around.open == {}
+
+
+def test_a_planned_restart_cancels_orders_as_configured_and_measures_the_time_without(trading: Trading) -> None:
+    order = next(iter(trading.around.open))
+    _, measured = restarted(trading)
+    assert (measured["orders"], measured["kept_orders"]) == ("configured", 0)
+    assert 0.0 < measured["stood_still_ms"] <= measured["without_quotes_ms"]
+    assert [one.client_order_id for one in trading.around.of(RequestType.CANCEL)] == [order]
+    assert "kept" in trader_restart.in_words(measured)
+    with pytest.raises(Exception, match="orders: found 'some', expected keep or cancel"):
+        trading.ask("restart", orders="some")
 
 
 def test_it_sleeps_on_a_doorbell_and_is_woken(make_trading: Callable[..., Trading]) -> None:
