@@ -51,6 +51,21 @@ class BestQuote(msgspec.Struct, frozen=True):
     ask_quantity: int
 
 
+class QuoteChange(msgspec.Struct, frozen=True):
+    """What changed of the best bid and ask, None where nothing did; the one before it must have been applied.
+
+    Sequence 0: the whole quote, what it does not name is empty."""
+
+    symbol: str
+    sequence: int
+    previous_sequence: int
+    exchange_time_ns: int
+    bid_price: int | None
+    bid_quantity: int | None
+    ask_price: int | None
+    ask_quantity: int | None
+
+
 class PublicTrade(msgspec.Struct, frozen=True):
     """A trade, or `trade_count` of them that the venue merged into one (aggregated)."""
 
@@ -111,14 +126,21 @@ class ControlReply(msgspec.Struct, frozen=True):
     error: str = ""
 
 
+class Subscribed(msgspec.Struct, frozen=True):
+    """The venue agreed to send a stream: by selector, the sequence number of its first live frame."""
+
+    stream: str
+    first_sequences: dict[str, int]
+
+
 class Ignored(msgspec.Struct, frozen=True):
     """A well-formed message that is not for us."""
 
     kind: str
 
 
-_Data = BookSnapshot | BookDelta | BestQuote | PublicTrade | PublicTrades | MarkPrice
-MarketEvent = _Data | InstrumentChange | ControlReply | Ignored
+_Data = BookSnapshot | BookDelta | BestQuote | QuoteChange | PublicTrade | PublicTrades | MarkPrice
+MarketEvent = _Data | InstrumentChange | Subscribed | ControlReply | Ignored
 
 
 class MalformedFrame(Exception):

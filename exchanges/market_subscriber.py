@@ -41,6 +41,8 @@ from exchanges.market_events import (
     MarkPrice,
     PublicTrade,
     PublicTrades,
+    QuoteChange,
+    Subscribed,
 )
 from exchanges.monitor import ExchangeMonitor
 from exchanges.websocket import SilentStreams, WebSocketConnection, WebSocketPolicy
@@ -381,7 +383,7 @@ class MarketSubscriber:
                     self._instruments[trade.symbol].feed.publish_trade(trade, receive_time_ns)
             case MarkPrice(symbol=symbol):
                 self._instruments[symbol].feed.publish_ticker(event, receive_time_ns)
-            case ControlReply() | InstrumentChange():
+            case ControlReply() | InstrumentChange() | QuoteChange() | Subscribed():
                 self._on_event(event, receive_time_ns)
             case Ignored(kind=kind):
                 self._counters.add("ignored")

@@ -106,6 +106,11 @@ class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """How late the venue may still accept a request: after it, an order that nobody knows cannot appear any more."""
     stale_after_ms: Milliseconds = 2_000
     """Data older than this is stale: the book is withdrawn and nothing quotes on it."""
+    check_gaps: bool = True
+    """GRVT: withdraw a book where a sequence number is missing. False, where its counter turns out to be shared by the
+    symbols of a stream: what does not follow is applied and counted."""
+    account: Annotated[str, Meta(pattern=r"^[0-9]{0,20}$", description="a number, or nothing")] = ""
+    """GRVT: the trading (sub) account of the API key; empty: the one that the login names."""
     countdown_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 60_000
     """The venue's own dead-man's switch: it cancels what we left when it is not refreshed for this long. 0 = off."""
     on_start: OnStart = "cancel"

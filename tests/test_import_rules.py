@@ -40,6 +40,8 @@ NAMES = {
     "exchanges.binance.oms": ["BinanceOMS"],
     "exchanges.binance.pms": ["BinancePMS"],
     "exchanges.binance.data_fetcher": ["BinanceDataFetcher"],
+    "exchanges.grvt.subscriber": ["GrvtSubscriber"],
+    "exchanges.grvt.data_fetcher": ["GrvtDataFetcher"],
     "exchanges.http": ["HttpHandler"],
     "exchanges.monitor": ["ExchangeMonitor"],
     "exchanges.factory": ["ExchangeFactory"],
@@ -50,10 +52,8 @@ LATER = {
     "exchanges.deribit.oms": ["DeribitOMS"],
     "exchanges.deribit.pms": ["DeribitPMS"],
     "exchanges.deribit.data_fetcher": ["DeribitDataFetcher"],
-    "exchanges.grvt.subscriber": ["GrvtSubscriber"],
     "exchanges.grvt.oms": ["GrvtOMS"],
     "exchanges.grvt.pms": ["GrvtPMS"],
-    "exchanges.grvt.data_fetcher": ["GrvtDataFetcher"],
 }
 
 

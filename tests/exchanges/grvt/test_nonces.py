@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchanges.adapter import ConfigurationError
@@ -13,6 +13,7 @@ from exchanges.grvt.auth import NONCES
 from exchanges.grvt.nonces import BLOCK, NonceSource
 
 
+@settings(max_examples=25)  # each run syncs a file to disk
 @given(runs=st.lists(st.integers(0, 3), min_size=1, max_size=6))
 def test_no_nonce_is_handed_out_twice_over_any_number_of_restarts(tmp_path_factory, runs: list[int]) -> None:
     path = tmp_path_factory.mktemp("state") / "grvt.nonce"
@@ -25,13 +26,13 @@ def test_no_nonce_is_handed_out_twice_over_any_number_of_restarts(tmp_path_facto
 
 def test_the_end_of_a_block_is_on_disk_before_its_first_nonce_is_out(tmp_path: Path) -> None:
     path = tmp_path / "grvt.nonce"
+    path.write_text("7\n")
     source = NonceSource(path)
-    for _ in range(BLOCK + 1):
-        assert (int(path.read_text()) - source.take() - 1) % NONCES <= BLOCK
-        if source._next == source._end:
-            break
-    last = source.take()
-    assert 0 < (int(path.read_text()) - last) % NONCES <= BLOCK
+    assert int(path.read_text()) == 7 + BLOCK
+    assert [source.take() for _ in range(BLOCK)] == list(range(7, 7 + BLOCK))
+    assert int(path.read_text()) == 7 + BLOCK
+    assert source.take() == 7 + BLOCK
+    assert int(path.read_text()) == 7 + 2 * BLOCK
 
 
 def test_numbers_go_round_at_the_end_of_uint32(tmp_path: Path) -> None:
