@@ -128,8 +128,7 @@ class Ours:
             self.feeds[symbol].publish_snapshot(snapshot.exchange_time_ns, monotonic_ns())
 
     def feeder(self, symbol: str) -> Callable[[bytes], Any]:
-        feed_frame = self._listener.feed_frame
-        return lambda frame: feed_frame(frame, monotonic_ns())
+        return self._listener.feed_frame
 
 
 class OrjsonDict:
@@ -195,7 +194,7 @@ def run_through(ours: Ours, market: dict[str, list[bytes]]) -> float:
             if is_snapshot(frame):
                 ours.snapshot(symbol, frame)
             else:
-                feed_frame(frame, monotonic_ns())
+                feed_frame(frame)
     return sum(map(len, market.values())) * 1e9 / (perf_counter_ns() - began)
 
 
