@@ -13,6 +13,7 @@ cdef enum Stream:
     STREAM_TRADE = 4
     STREAM_AGGREGATED_TRADE = 8
     STREAM_TICKER = 16
+    STREAM_LIQUIDATION = 32
 
 
 cdef struct RememberedQuote:
@@ -47,7 +48,8 @@ cdef class InstrumentFeed:
     cdef public bint live                       # the sequencer vouches for the book
     cdef readonly bint stale                    # the monitor does not
     cdef public uint64_t update_id              # the venue's, of the last applied update; kept by the sequencer
-    cdef public uint32_t seen                   # Stream bits since clear_seen()
+    cdef public uint32_t seen                   # Stream bits since reconnected()
+    cdef public bint tapped                     # deltas applied by compiled code are told in Python too (see listeners)
     cdef readonly int64_t book_receive_time_ns  # newest depth frame
     cdef readonly int64_t delay_ns              # receive (monotonic) - exchange (UTC) time of it: only its growth means something
     cdef readonly int64_t receive_time_ns       # newest frame of any kind
@@ -56,7 +58,7 @@ cdef class InstrumentFeed:
     cdef BookRowRecord book_row
     cdef uint64_t last_quote_id
     cdef int64_t last_quote_time_ns             # orders quotes that have no id
-    cdef SeenTrades raw_trades, aggregated_trades
+    cdef SeenTrades raw_trades, aggregated_trades, liquidations
     cdef RememberedQuote* remembered            # quotes that no book update has caught up with
     cdef uint64_t remembered_first, remembered_end
     cdef RememberedQuote matched                # newest quote whose id is not above the book's
@@ -70,6 +72,9 @@ cdef class InstrumentFeed:
                    int64_t ask_quantity, int64_t exchange_time_ns, int64_t receive_time_ns) except -1
     cdef int trade(self, uint64_t trade_id, int64_t price, int64_t quantity, uint8_t aggressor_side, bint aggregated,
                    uint32_t trade_count, int64_t exchange_time_ns, int64_t receive_time_ns) except -1
+    cdef int flagged_trade(self, SeenTrades* seen, uint64_t trade_id, int64_t price, int64_t quantity,
+                           uint8_t aggressor_side, bint aggregated, uint32_t trade_count, uint8_t flags,
+                           int64_t exchange_time_ns, int64_t receive_time_ns) except -1
     cdef void _check(self, uint64_t update_id) noexcept nogil
     cdef int _publish_book(self, int64_t exchange_time_ns, int64_t receive_time_ns) except -1
     cdef int _write_row(self, bint valid, int64_t exchange_time_ns, int64_t receive_time_ns) except -1

@@ -10,6 +10,7 @@ SEEN_QUOTE: int
 SEEN_TRADE: int
 SEEN_AGGREGATED_TRADE: int
 SEEN_TICKER: int
+SEEN_LIQUIDATION: int
 
 class MarketOutput:
     def __init__(self, ring: Segment, books: Segment, tickers: Segment, counters: Counters) -> None: ...
@@ -18,6 +19,7 @@ class InstrumentFeed:
     live: bool
     update_id: int
     seen: int
+    tapped: bool
     def __init__(
         self, out: MarketOutput, symbol: str, instrument_id: int, price_scale: int, quantity_scale: int
     ) -> None: ...

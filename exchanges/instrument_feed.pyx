@@ -32,7 +32,7 @@ from shm.records cimport (
 from shm.ring cimport BroadcastWriter
 from shm.table cimport TableWriter
 
-from shm.layout import MARKET_RING_KINDS, ROW_MASK, MarketStatusCode, RecordKind, slot_stride
+from shm.layout import MARKET_RING_KINDS, ROW_MASK, MarketStatusCode, RecordKind, TradeFlag, slot_stride
 from shm.table import TableReader
 from shm.records import BookRow
 
@@ -48,9 +48,10 @@ cdef uint16_t _TICKER = RecordKind.TICKER, _TICKER_ROW = RecordKind.TICKER_ROW, 
 cdef uint16_t _STATUS = RecordKind.MARKET_STATUS
 cdef uint8_t _CROSSED = MarketStatusCode.CROSSED, _LIVE = MarketStatusCode.LIVE
 cdef uint8_t _STALE = MarketStatusCode.STALE
+cdef uint8_t _REPORT = TradeFlag.REPORT
 # The same bits for Python: what a feed has seen, and what a new connection carries anew.
 SEEN_DEPTH, SEEN_QUOTE, SEEN_TRADE = STREAM_DEPTH, STREAM_QUOTE, STREAM_TRADE
-SEEN_AGGREGATED_TRADE, SEEN_TICKER = STREAM_AGGREGATED_TRADE, STREAM_TICKER
+SEEN_AGGREGATED_TRADE, SEEN_TICKER, SEEN_LIQUIDATION = STREAM_AGGREGATED_TRADE, STREAM_TICKER, STREAM_LIQUIDATION
 cdef double _MONEY_UNIT = 1e8
 cdef uint64_t _REMEMBERED = 1024  # a power of two; quotes of about half a second at the highest recorded rate
 
@@ -191,9 +192,15 @@ cdef class InstrumentFeed:
 
     cdef int trade(self, uint64_t trade_id, int64_t price, int64_t quantity, uint8_t aggressor_side, bint aggregated,
                    uint32_t trade_count, int64_t exchange_time_ns, int64_t receive_time_ns) except -1:
-        cdef TradeRecord* record
-        cdef SeenTrades* seen = &self.aggregated_trades if aggregated else &self.raw_trades
         self.seen |= STREAM_AGGREGATED_TRADE if aggregated else STREAM_TRADE
+        return self.flagged_trade(&self.aggregated_trades if aggregated else &self.raw_trades, trade_id, price, quantity,
+                                  aggressor_side, aggregated, trade_count, 0, exchange_time_ns, receive_time_ns)
+
+    cdef int flagged_trade(self, SeenTrades* seen, uint64_t trade_id, int64_t price, int64_t quantity,
+                           uint8_t aggressor_side, bint aggregated, uint32_t trade_count, uint8_t flags,
+                           int64_t exchange_time_ns, int64_t receive_time_ns) except -1:
+        """`seen`: where the ids of this stream are remembered. `flags`: TradeFlag."""
+        cdef TradeRecord* record
         self.receive_time_ns = receive_time_ns
         if not _is_new(seen, trade_id):
             self.out.repeated_trades.bump(1)
@@ -207,6 +214,7 @@ cdef class InstrumentFeed:
         record.trade_id = trade_id
         record.price = <double> price / self.price_unit
         record.quantity = <double> quantity / self.quantity_unit
+        record.flags = flags
         record.aggressor_side = aggressor_side
         record.aggregated = aggregated
         record.trade_count = trade_count
@@ -275,8 +283,19 @@ cdef class InstrumentFeed:
 
     def publish_trade(self, event, int64_t receive_time_ns):
         """A PublicTrade."""
-        self.trade(event.trade_id, event.price, event.quantity, event.aggressor_side, event.aggregated,
-                   event.trade_count, event.exchange_time_ns, receive_time_ns)
+        cdef uint8_t flags = event.flags
+        cdef SeenTrades* seen
+        if flags & _REPORT:
+            self.seen |= STREAM_LIQUIDATION
+            seen = &self.liquidations
+        elif event.aggregated:
+            self.seen |= STREAM_AGGREGATED_TRADE
+            seen = &self.aggregated_trades
+        else:
+            self.seen |= STREAM_TRADE
+            seen = &self.raw_trades
+        self.flagged_trade(seen, event.trade_id, event.price, event.quantity, event.aggressor_side, event.aggregated,
+                           event.trade_count, flags, event.exchange_time_ns, receive_time_ns)
 
     def publish_ticker(self, event, int64_t receive_time_ns):
         """A MarkPrice: to the tickers table and the ring."""
@@ -394,6 +413,8 @@ cdef class InstrumentFeed:
             self.raw_trades.last_id = 0
         if streams & STREAM_AGGREGATED_TRADE:
             self.aggregated_trades.last_id = 0
+        if streams & STREAM_LIQUIDATION:
+            self.liquidations.last_id = 0
 
     @property
     def good(self):

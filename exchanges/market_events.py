@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
-from shm.layout import InstrumentStatus, Side
+from shm.layout import InstrumentStatus, Side, TradeFlag
 
 Levels = list[tuple[int, int]]
 """(price, quantity) mantissas; in a delta the quantity is absolute and 0 removes the level."""
@@ -67,7 +67,7 @@ class QuoteChange(msgspec.Struct, frozen=True):
 
 
 class PublicTrade(msgspec.Struct, frozen=True):
-    """A trade, or `trade_count` of them that the venue merged into one (aggregated)."""
+    """A trade, `trade_count` of them that the venue merged into one (aggregated), or a report on some (TradeFlag)."""
 
     symbol: str
     trade_id: int
@@ -77,6 +77,7 @@ class PublicTrade(msgspec.Struct, frozen=True):
     aggressor_side: Side
     aggregated: bool = False
     trade_count: int = 1
+    flags: TradeFlag = TradeFlag.NONE
 
 
 class PublicTrades(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -47,7 +47,7 @@ from exchanges.market_events import (
 from exchanges.monitor import ExchangeMonitor
 from exchanges.websocket import SilentStreams, WebSocketConnection, WebSocketPolicy
 from shm.clock import monotonic_ns
-from shm.layout import ROW_MASK, MarketStatusCode, ProcessState
+from shm.layout import CONNECTIONS_PER_PROCESS, ROW_MASK, ConnectionState, MarketStatusCode, ProcessState
 from shm.records import InstrumentRow
 from shm.table import TableWriter
 
@@ -169,7 +169,11 @@ class MarketSubscriber:
         return bool(self._instruments) and all(entry.feed.good for entry in self._instruments.values())
 
     def connections(self) -> Sequence[ConnectionHealth]:
-        return [ConnectionHealth(link.name, link.state, link.receive_time_ns) for link in self._connections]
+        """Where there are more than the process row has room for, those that are not up come first."""
+        health = [ConnectionHealth(link.name, link.state, link.receive_time_ns) for link in self._connections]
+        if len(health) > CONNECTIONS_PER_PROCESS:
+            health.sort(key=lambda one: one.state is ConnectionState.UP)
+        return health
 
     async def run(self) -> None:
         rows, fresh = await self._first_rows()
@@ -202,7 +206,11 @@ class MarketSubscriber:
             task.cancel()
 
     def _withdraw_all(self, code: MarketStatusCode) -> None:
-        for entry in self._instruments.values():
+        self._withdraw(self._instruments.values(), code)
+
+    @staticmethod
+    def _withdraw(entries: Iterable[Instrument], code: MarketStatusCode) -> None:
+        for entry in entries:
             if entry.feed.live:
                 entry.feed.withdraw(code)
             entry.sequencer.reset()
@@ -274,9 +282,21 @@ class MarketSubscriber:
 
     # --- connections ------------------------------------------------------------------------------------------------
     def _connection(
-        self, name: str, url: str, streams: int, on_connected: Callable[[], None] = lambda: None
+        self,
+        name: str,
+        url: str,
+        streams: int,
+        on_connected: Callable[[], None] = lambda: None,
+        *,
+        symbols: Sequence[str] | None = None,
+        silent_streams: Callable[[], SilentStreams] | None = None,
+        policy: WebSocketPolicy | None = None,
     ) -> WebSocketConnection:
-        """One that carries these Stream bits. on_connected: subscribe, where the URL does not say it all."""
+        """One that carries these Stream bits of these symbols (None: of all), and whose loss concerns only them.
+
+        on_connected: subscribe, where the URL does not say it all. silent_streams, policy: where those of all
+        connections do not fit."""
+        entries = [self._instruments[symbol] for symbol in (self._instruments if symbols is None else symbols)]
 
         async def where() -> str:
             return url
@@ -289,7 +309,7 @@ class MarketSubscriber:
                 connects.add(1)
             self._log.info("%s is up at %s", name, base)
             self._retry_text = ""
-            for entry in self._instruments.values():
+            for entry in entries:
                 entry.feed.reconnected(streams)
                 if streams & SEEN_DEPTH:
                     entry.feed.publish_status(MarketStatusCode.CONNECTED, 0, monotonic_ns())
@@ -297,27 +317,27 @@ class MarketSubscriber:
 
         def disconnected(reason: str) -> None:
             if streams & SEEN_DEPTH:
-                self._withdraw_all(MarketStatusCode.DISCONNECTED)
-                for entry in self._instruments.values():
+                self._withdraw(entries, MarketStatusCode.DISCONNECTED)
+                for entry in entries:
                     self._monitor.reset(entry.feed)
 
         def retrying(text: str) -> None:
             self._retry_text = f"{base}: {text}"
 
         def overlap(overlapping: bool) -> None:
-            for entry in self._instruments.values():
+            for entry in entries:
                 entry.sequencer.overlapping = overlapping
 
         connection = WebSocketConnection(
             name,
             where,
             self._make_listener,
-            policy=self._policy,
+            policy=policy or self._policy,
             log=self._log,
             on_connected=connected,
             on_disconnected=disconnected,
             on_retry=retrying,
-            silent_streams=lambda: self._silent_streams(streams),
+            silent_streams=silent_streams or (lambda: self._silent_streams(streams)),
             on_overlap=overlap,
         )
         return connection

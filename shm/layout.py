@@ -257,6 +257,19 @@ class AuditSubject(IntEnum):
     POSITION = 3
 
 
+class TradeFlag(IntFlag):
+    """`flags` of a public trade.
+
+    LIQUIDATION   one side was being liquidated
+    REPORT        no trade of its own: the venue's report on trades that its trade stream tells too, never to be counted
+                  as volume. `quantity` and `price` are the report's total and average
+    """
+
+    NONE = 0
+    LIQUIDATION = 1
+    REPORT = 2
+
+
 class MarketStatusCode(IntEnum):
     """Hints about the state that stands in the books table; never the only word about it."""
 
@@ -437,7 +450,8 @@ TRADE: Final = _record([
     ("price", "<f8"), ("quantity", "<f8"),                  # 48, 56 quantity as the venue counts: contracts, base
     ("aggressor_side", "u1"), ("aggregated", "u1"), ("pad0", "<u2"), ("trade_count", "<u4"),  # 64-72
 ])  # fmt: skip
-"""A public trade. `aggregated` 1: the venue merged `trade_count` fills of one aggressor and price."""
+"""A public trade; head `flags` are TradeFlag. `aggregated` 1: the venue merged `trade_count` fills of one aggressor and
+price. A report's `trade_id` is its time in ms."""
 
 BOOK_TOP: Final = _record([
     *_MARKET_HEAD,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -30,7 +31,7 @@ from exchanges.market_events import (
     MarkPrice,
     PublicTrade,
 )
-from shm.layout import MONEY_SCALE, Side
+from shm.layout import MONEY_SCALE, Side, TradeFlag
 
 NS_PER_MS: Final = 1_000_000
 MARKET_TRADE: Final = "MARKET"
@@ -56,6 +57,7 @@ class MarketCodec:
             "trade": (msgspec.json.Decoder(messages.Trade), self._trade),
             "aggTrade": (msgspec.json.Decoder(messages.AggTrade), self._agg_trade),
             "markPriceUpdate": (msgspec.json.Decoder(messages.MarkPriceUpdate), self._mark_price),
+            "forceOrder": (msgspec.json.Decoder(messages.ForceOrder), self._liquidation),
         }
         self._depth_reply = msgspec.json.Decoder(messages.DepthReply)
 
@@ -149,6 +151,22 @@ class MarketCodec:
             message.next_funding_time * NS_PER_MS,
         )
 
+    def _liquidation(self, message: messages.ForceOrder) -> MarketEvent:
+        """The report's time in ms stands for the id that it lacks: a symbol has at most one a second."""
+        order = message.order
+        if order.contract_type != messages.USD_MARGINED:
+            return Ignored(f"contract type {order.contract_type}")
+        scales = self._scales_of(order.symbol)
+        return PublicTrade(
+            order.symbol,
+            order.trade_time,
+            order.trade_time * NS_PER_MS,
+            _rounded_mantissa(order.average_price, scales.price),
+            _mantissa(order.filled_quantity, scales.quantity),
+            Side.BUY if order.side == "BUY" else Side.SELL,
+            flags=TradeFlag.LIQUIDATION | TradeFlag.REPORT,
+        )
+
     # --- REST -------------------------------------------------------------------------------------------------------
     def decode_snapshot(self, symbol: str, body: bytes) -> BookSnapshot:
         """The reply of GET /fapi/v1/depth. Raises MalformedFrame."""
@@ -206,6 +224,16 @@ def _mantissa(text: str, scale: int) -> int:
         raise MalformedFrame("bad decimal", str(error)) from None
     if value < 0:
         raise MalformedFrame("negative number", text)
+    return value
+
+
+def _rounded_mantissa(text: str, scale: int) -> int:
+    """Of an average, which may have more decimals than the prices that it is of."""
+    if not _NUMBER(text) or text.startswith("-"):
+        raise MalformedFrame("bad decimal", text)
+    value = int(Decimal(text).scaleb(scale).to_integral_value())
+    if value == 0:
+        raise MalformedFrame("price of zero", text)
     return value
 
 

@@ -23,6 +23,8 @@ _WS_API: Final = {"live": "wss://ws-fapi.binance.com", "testnet": "wss://testnet
 
 # --- documented limits ----------------------------------------------------------------------------------------------
 STREAMS_PER_CONNECTION: Final = 1024
+STREAMS_PER_SOCKET: Final = 200
+"""What we ask of one: their names stand in the URL, which servers and proxies take up to 8 KB of."""
 CONNECTION_LIFETIME_S: Final = 24 * 3600.0
 SNAPSHOT_LIMIT: Final = 1000
 DEPTH_WEIGHTS: Final = ((50, 2), (100, 5), (500, 10), (1000, 20))
@@ -94,3 +96,7 @@ def agg_trade_stream(symbol: str) -> str:
 
 def mark_price_stream(symbol: str) -> str:
     return f"{symbol.lower()}@markPrice@1s"
+
+
+def liquidation_stream(symbol: str) -> str:
+    return f"{symbol.lower()}@forceOrder"

@@ -29,6 +29,7 @@ from exchanges.frame_listener cimport FrameListener
 from exchanges.instrument_feed cimport InstrumentFeed
 from exchanges.order_book cimport Level
 from exchanges.symbol_table cimport SymbolEntry, SymbolTable
+from shm.atomics cimport cl_monotonic_ns
 from shm.counters cimport Counter
 
 from exchanges.market_events import BestQuote, BookDelta, PublicTrade
@@ -325,6 +326,7 @@ cdef class MarketListener(FrameListener):
         on_surprise(payload: bytes, receive_time_ns)    the declared decoder has the word
         on_delta(feed, delta, receive_time_ns)          the book is not live, or the delta does not follow
         on_crossed(feed)                                a delta that follows made the book cross; it is withdrawn
+        on_applied(feed, delta)                         a delta of a book that is `tapped` was applied and published
     """
 
     cdef FrameScanner scanner
@@ -357,6 +359,8 @@ cdef class MarketListener(FrameListener):
                 self.handler.on_delta(feed, scanner.event(DEPTH), receive_time_ns)
             elif feed.update(scanner.bids, f.bid_count, scanner.asks, f.ask_count, f.last_id, f.event_time_ns, receive_time_ns):
                 self.handler.on_crossed(feed)
+            elif feed.tapped:
+                self.handler.on_applied(feed, scanner.event(DEPTH))
         elif kind == TRADE:
             feed.trade(f.first_id, f.bid_price, f.bid_quantity, _SELL if f.buyer_is_maker else _BUY, False, 1,
                        f.trade_time_ns, receive_time_ns)
@@ -365,9 +369,11 @@ cdef class MarketListener(FrameListener):
                        <uint32_t> (f.last_id - f.first_id + 1), f.trade_time_ns, receive_time_ns)
         return 0
 
-    def feed_frame(self, frame, int64_t receive_time_ns):
-        """What a frame from the socket does, for replays and tests. `frame` is any buffer."""
+    def feed_frame(self, frame, int64_t receive_time_ns=0):
+        """What a frame from the socket does, for replays, tests and bench. `frame` is any buffer; 0: received now."""
         cdef Py_buffer view
+        if receive_time_ns == 0:
+            receive_time_ns = cl_monotonic_ns()
         self.receive_time_ns = receive_time_ns
         self.frames += 1
         PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)

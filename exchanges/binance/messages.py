@@ -8,7 +8,7 @@ some every year (`ps`, `st`, `nq` and `ap` came in 2025 and 2026).
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, field
@@ -110,6 +110,31 @@ class MarkPriceUpdate(msgspec.Struct, frozen=True):
     index_price: str = field(name="i")
     funding_rate: str = field(name="r")  # "" for delivery contracts
     next_funding_time: Milliseconds = field(name="T")
+
+
+class LiquidatedOrder(msgspec.Struct, frozen=True):
+    """`o` of a liquidation report. `st` stands in here, not beside it as the docs have it."""
+
+    symbol: str = field(name="s")
+    side: Literal["BUY", "SELL"] = field(name="S")
+    average_price: str = field(name="ap")
+    filled_quantity: str = field(name="z")
+    trade_time: Milliseconds = field(name="T")
+    contract_type: int = field(default=USD_MARGINED, name="st")
+
+
+class ForceOrder(msgspec.Struct, frozen=True):
+    """`<symbol>@forceOrder`: {"e":"forceOrder","E":..,"o":{"s":..,"S":..,"q":..,"p":..,"ap":..,"l":..,"z":..,"T":..}}
+
+    At most one a second and symbol, the largest of that second.
+    """
+
+    event_time: Milliseconds = field(name="E")
+    order: LiquidatedOrder = field(name="o")
+
+    @property
+    def symbol(self) -> str:
+        return self.order.symbol
 
 
 # --- REST replies ---------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ from exchanges.binance.simulator_errors import VenueError
 from exchanges.binance.simulator_instruments import instrument_for
 from exchanges.binance.simulator_keepalive import KeepAlive
 from exchanges.binance.simulator_limits import RateLimits
+from exchanges.binance.simulator_liquidations import LiquidationReports
 from exchanges.binance.simulator_market_calls import encode
 from exchanges.binance.simulator_recording import RecordedFlow
 from exchanges.binance.simulator_replies import user_events
@@ -161,6 +162,7 @@ class SimulatorServer(LoopbackServer):
         self._keep_alive = KeepAlive(options.ping_interval_s, options.pong_timeout_s, options.connection_life_s)
         self._api_transports: set[asyncio.Transport | None] = set()
         self._marks_sent: dict[str, int] = {}
+        self._liquidations = {symbol: LiquidationReports() for symbol in symbols}
         self._gates: dict[str, list[list[Report]]] = {}
         self._gate_depth: dict[str, int] = {}
 
@@ -246,6 +248,10 @@ class SimulatorServer(LoopbackServer):
 
     def _on_trade(self, event: MarketTrade) -> None:
         self._publish(event, "trade", frames.trade)
+        if event.frame is None and (liquidated := self._liquidations[event.symbol].on_trade(event)) is not None:
+            report = frames.force_order(liquidated, self.exchange.instruments[event.symbol], event.event_ms)
+            self.hub.publish(f"{event.symbol.lower()}@forceOrder", report)
+            self.hub.publish("!forceOrder@arr", report)
         self.venue.markets[event.symbol].trades.append(event)
         self.exchange.on_trade(event.symbol, event.price, event.quantity, event.buyer_is_maker, event.time_ms)
 

@@ -67,6 +67,17 @@ def aggregate_trade(event: AggregateTrade, instrument: Instrument) -> bytes:
     ).encode()
 
 
+def force_order(event: MarketTrade, instrument: Instrument, event_ms: int) -> bytes:
+    """A liquidation report on this trade; `ps` and `st` stand inside `o`, as live."""
+    p, q = instrument.price_precision, instrument.quantity_precision
+    side, quantity = "SELL" if event.buyer_is_maker else "BUY", f"{event.quantity:.{q}f}"
+    return (
+        f'{{"e":"forceOrder","E":{event_ms},"o":{{"s":"{event.symbol}","S":"{side}","o":"LIMIT","f":"IOC",'
+        f'"q":"{quantity}","p":"{event.price:.{p}f}","ap":"{event.price:.{p}f}","X":"FILLED","l":"{quantity}",'
+        f'"z":"{quantity}","T":{event.time_ms},"ps":"{event.symbol}","st":1}}}}'
+    ).encode()
+
+
 def depth_update(event: Delta, instrument: Instrument) -> bytes:
     return _depth(event, event.bids, event.asks, instrument)
 

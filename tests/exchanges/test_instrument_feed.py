@@ -9,6 +9,7 @@ import pytest
 
 from exchanges.instrument_feed import (
     SEEN_AGGREGATED_TRADE,
+    SEEN_LIQUIDATION,
     SEEN_QUOTE,
     SEEN_TICKER,
     SEEN_TRADE,
@@ -16,7 +17,7 @@ from exchanges.instrument_feed import (
     MarketOutput,
 )
 from exchanges.market_events import BestQuote, BookDelta, MarkPrice, PublicTrade
-from shm.layout import BOOK_TABLE_DEPTH, BOOK_TOP_DEPTH, MarketStatusCode, RecordKind, Side
+from shm.layout import BOOK_TABLE_DEPTH, BOOK_TOP_DEPTH, MarketStatusCode, RecordKind, Side, TradeFlag
 
 ROW = 2
 
@@ -183,6 +184,17 @@ def test_a_trade_that_the_slower_of_two_connections_brings_late_is_not_lost(it: 
         it.feed.publish_trade(PublicTrade("BTCUSDT", trade_id, 1, 100, 5, Side.BUY), 1)
     assert [record["trade_id"] for record in it.polled()] == [100, 101, 105, 102, 103, 104, 300, 299, 237]
     assert it.count("repeated_trades") == 5
+
+
+def test_reports_on_liquidations_are_flagged_and_count_for_themselves(it: Feed) -> None:
+    flags = TradeFlag.LIQUIDATION | TradeFlag.REPORT
+    for time_ms in (1789, 1789, 2901):
+        it.feed.publish_trade(PublicTrade("BTCUSDT", time_ms, time_ms * 10**6, 100, 5, Side.SELL, flags=flags), 1)
+    it.feed.publish_trade(PublicTrade("BTCUSDT", 7, 1, 100, 5, Side.SELL, flags=TradeFlag.LIQUIDATION), 1)
+    assert [(record["trade_id"], record["flags"]) for record in it.polled()] == [(1789, 3), (2901, 3), (7, 1)]
+    assert it.feed.seen == SEEN_LIQUIDATION | SEEN_TRADE
+    it.feed.reconnected(SEEN_LIQUIDATION)
+    assert it.feed.seen == SEEN_TRADE
 
 
 def test_a_ticker_goes_to_table_and_ring(it: Feed) -> None:

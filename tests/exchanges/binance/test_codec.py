@@ -22,7 +22,7 @@ from exchanges.market_events import (
     MarkPrice,
     PublicTrade,
 )
-from shm.layout import Side
+from shm.layout import Side, TradeFlag
 
 DEPTH: dict[str, Any] = {
     "e": "depthUpdate", "E": 1790000000085, "T": 1790000000081, "s": "BTCUSDT", "ps": "BTCUSDT", "U": 9000000003245,
@@ -40,6 +40,13 @@ TRADE: dict[str, Any] = {
 AGG: dict[str, Any] = {
     "e": "aggTrade", "E": 1790000000033, "a": 3466780001, "s": "BTCUSDT", "p": "84551.10", "q": "0.030", "nq": "0.030",
     "f": 8123340001, "l": 8123340003, "T": 1790000000000, "m": False, "st": 1,
+}  # fmt: skip
+FORCE: dict[str, Any] = {
+    "e": "forceOrder", "E": 1790000000773,
+    "o": {
+        "s": "BTCUSDT", "S": "SELL", "o": "LIMIT", "f": "IOC", "q": "9.243", "p": "84500.00", "ap": "84551.1257892",
+        "X": "FILLED", "l": "0.055", "z": "9.243", "T": 1789999999763, "ps": "BTCUSDT", "st": 1,
+    },
 }  # fmt: skip
 MARK: dict[str, Any] = {
     "e": "markPriceUpdate", "E": 1790000001000, "s": "BTCUSDT", "p": "84551.10762319", "ap": "84551.10762319",
@@ -93,6 +100,18 @@ def test_trades_say_who_was_the_aggressor(codec: MarketCodec) -> None:
 
 def test_trades_of_the_insurance_fund_are_none_of_the_market(codec: MarketCodec) -> None:
     assert isinstance(codec.decode(encode(TRADE | {"X": "INSURANCE_FUND"})), Ignored)
+
+
+def test_a_liquidation_report_is_a_trade_that_says_what_it_is(codec: MarketCodec) -> None:
+    assert codec.decode(encode(FORCE)) == PublicTrade(
+        "BTCUSDT", 1789999999763, 1789999999763_000_000, 8455113, 9243, Side.SELL,
+        flags=TradeFlag.LIQUIDATION | TradeFlag.REPORT,
+    )  # fmt: skip
+    coin_margined = codec.decode(encode(FORCE | {"o": FORCE["o"] | {"st": 2}}))
+    assert coin_margined == Ignored("contract type 2")
+    for key, value in (("ap", "-1"), ("ap", "0"), ("ap", "1e5"), ("z", "x"), ("S", "HOLD")):
+        with pytest.raises(MalformedFrame):
+            codec.decode(encode(FORCE | {"o": FORCE["o"] | {key: value}}))
 
 
 def test_the_mark_price_is_exact(codec: MarketCodec) -> None:

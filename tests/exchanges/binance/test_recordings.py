@@ -6,6 +6,7 @@ The expected counts are facts of the recordings (corpus/binance/SOURCES.md).
 from __future__ import annotations
 
 import gzip
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ from exchanges.market_events import (
     PublicTrade,
 )
 from shm.clock import monotonic_ns
-from shm.layout import InstrumentStatus
+from shm.layout import InstrumentStatus, TradeFlag
 from shm.records import InstrumentRow
 
 
@@ -260,16 +261,18 @@ def test_the_shapes_of_2026_are_taken_by_the_scanner(corpus: Path) -> None:
     if not path.exists():
         pytest.skip(f"no recording {path.name}")
     frames = [line.split(b" ", 1)[1] for line in path.read_bytes().strip().splitlines()]
-    codec = MarketCodec(scales_of([_row("BTCUSDT", 2, 3), _row("ETHUSDT", 2, 3)]))
+    scales = [_row("BTCUSDT", 2, 3), _row("ETHUSDT", 2, 3)]
+    scales += [_row(json.loads(frame)["data"]["o"]["s"], 8, 3) for frame in frames if b'"forceOrder"' in frame]
+    codec = MarketCodec(scales_of(scales))
     scanner = FrameScanner()
     scanner.add("BTCUSDT", 2, 3)
     scanner.add("ETHUSDT", 2, 3)
     assert understood_alike(scanner, codec, frames) == {BestQuote: 5, BookDelta: 2, PublicTrade: 6}
     rest = [codec.decode(frame) for frame in frames if scanner.decode(frame) is None]
     assert [type(event) for event in rest].count(MarkPrice) == 2
-    assert Counter(event.kind for event in rest if isinstance(event, Ignored)) == {
-        "event kline": 2,
-        "event forceOrder": 3,
-    }
+    assert Counter(event.kind for event in rest if isinstance(event, Ignored)) == {"event kline": 2}
+    reports = [event for event in rest if isinstance(event, PublicTrade)]
+    assert [report.flags for report in reports] == [TradeFlag.LIQUIDATION | TradeFlag.REPORT] * 3
+    assert all(report.price > 0 and report.quantity > 0 for report in reports)
     deltas = [event for event in map(scanner.decode, frames) if isinstance(event, BookDelta)]
     assert deltas[1].previous_update_id == deltas[0].last_update_id

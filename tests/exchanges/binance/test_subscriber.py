@@ -15,11 +15,13 @@ import pytest
 
 from exchanges.adapter import ConfigurationError, ExchangeContext, VenueUnavailable
 from exchanges.binance.data_fetcher import BinanceDataFetcher, RateLimited
+from exchanges.binance.endpoints import STREAMS_PER_SOCKET
 from exchanges.binance.simulator import SimulatorOptions, SimulatorServer, serve
 from exchanges.binance.subscriber import BinanceSubscriber
 from exchanges.http import HttpHandler
+from exchanges.simulator.flow import Delta
 from exchanges.websocket import WebSocketPolicy
-from shm.layout import ConnectionState, MarketStatusCode, ProcessState, RecordKind
+from shm.layout import ConnectionState, MarketStatusCode, ProcessState, RecordKind, TradeFlag
 from shm.records import InstrumentRow
 
 POLICY = WebSocketPolicy(backoff_first_s=0.001, backoff_limit_s=0.05, first_message_timeout_s=None)
@@ -52,7 +54,14 @@ class Ids:
 class Run:
     """One subscriber at work, everything it published since it began, and the states it went through."""
 
-    def __init__(self, market: Any, settings: Settings, state_dir: Path, policy: WebSocketPolicy) -> None:
+    def __init__(
+        self,
+        market: Any,
+        settings: Settings,
+        state_dir: Path,
+        policy: WebSocketPolicy,
+        streams_per_socket: int = STREAMS_PER_SOCKET,
+    ) -> None:
         self.market = market
         self.states: list[tuple[ProcessState, str]] = []
         ids = Ids(settings.symbols)
@@ -62,7 +71,7 @@ class Run:
         )  # fmt: skip
         self.http = HttpHandler(settings.rest_url or "", timeout_s=20.0)
         self.fetcher = BinanceDataFetcher(self.http, settings.symbols, ids)
-        self.subscriber = BinanceSubscriber(context, self.fetcher, policy)
+        self.subscriber = BinanceSubscriber(context, self.fetcher, policy, streams_per_socket)
         self.reader = market.reader()
         self.records: list[Any] = []
         self.task = asyncio.ensure_future(self.subscriber.run())
@@ -152,7 +161,8 @@ async def test_everything_the_venue_streams_is_published(begin: Begin, market: A
         assert codes[:3] == [MarketStatusCode.CONNECTED, MarketStatusCode.SNAPSHOT, MarketStatusCode.LIVE]
     assert run.count("gaps") == run.count("malformed") == run.count("crossed") == 0
     assert run.count("book_checks") > 0
-    assert run.count("surprises") == run.count("ticker_updates")  # only mark prices go the slow way
+    reports = [trade for row in (0, 1) for trade in run.of(RecordKind.TRADE, row) if trade.flags]
+    assert run.count("surprises") == run.count("ticker_updates") + len(reports)  # only these go the slow way
     assert [health.state for health in run.subscriber.connections()] == [ConnectionState.UP] * 2
     assert all(health.receive_time_ns > 0 for health in run.subscriber.connections())
 
@@ -328,7 +338,16 @@ async def test_close_ends_a_start_that_waits_for_the_venue(begin: Begin) -> None
         await run.task
 
 
-async def test_a_renewed_connection_costs_no_book(begin: Begin) -> None:
+async def test_a_renewed_connection_costs_no_book(begin: Begin, simulator: SimulatorServer) -> None:
+    """Make before break: readers see every update of the venue once and in order, and no withdrawal."""
+    sent: dict[str, list[int]] = {"BTCUSDT": [], "ETHUSDT": []}
+    told = simulator._handlers[Delta]
+
+    def remember(event: Delta) -> None:
+        sent[event.symbol].append(event.last_id)
+        told(event)  # type: ignore[operator]
+
+    simulator._handlers[Delta] = remember  # type: ignore[assignment]
     policy = WebSocketPolicy(backoff_first_s=0.001, first_message_timeout_s=None, renew_after_s=0.6, overlap_s=0.3)
     run = begin(policy)
     await run.until(lambda: run.subscriber.ready)
@@ -337,8 +356,15 @@ async def test_a_renewed_connection_costs_no_book(begin: Begin) -> None:
     await run.until(lambda: all(link.counters.renewals >= 2 for link in links))
     assert run.count("gaps") == 0
     assert MarketStatusCode.DISCONNECTED not in run.codes()
-    trades = [trade.trade_id for trade in run.of(RecordKind.TRADE) if not trade.aggregated]
+    trades = [trade.trade_id for trade in run.of(RecordKind.TRADE) if not trade.aggregated and not trade.flags]
     assert sorted(trades) == list(range(min(trades), max(trades) + 1))  # none lost, none twice
+    for row, symbol in enumerate(sent):
+        published = [top.update_id for top in run.of(RecordKind.BOOK_TOP, row)]
+        first = sent[symbol].index(published[1])  # the first one told is the end of what was buffered
+        assert published[1:] == sent[symbol][first : first + len(published) - 1]
+        assert run.codes(row).count(MarketStatusCode.LIVE) == 1
+        quotes = [quote.update_id for quote in run.of(RecordKind.QUOTE, row)]
+        assert quotes == sorted(set(quotes))
 
 
 async def test_a_snapshot_from_before_the_stream_is_asked_for_again(
@@ -433,6 +459,103 @@ async def test_a_symbol_that_goes_away_while_we_run_does_not_take_the_others_alo
     await run.until(lambda: "instruments were not refreshed: venues.binance.symbols" in caplog.text)
     assert not run.task.done()
     assert market.book(0).valid == 1
+
+
+async def test_liquidations_are_told_beside_the_trades_that_they_are_made_of(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exchanges.binance.simulator_liquidations.SHARE", 2)
+    run = begin(symbols=["BTCUSDT"])
+    reports: list[Any] = []
+    await run.until(lambda: reports.extend(t for t in run.of(RecordKind.TRADE) if t.flags) or len(reports) > 1)
+    report = reports[0]
+    assert report.flags == TradeFlag.LIQUIDATION | TradeFlag.REPORT
+    assert report.trade_id == report.exchange_time_ns // 1_000_000
+    trades = [trade for trade in run.of(RecordKind.TRADE) if not trade.flags and not trade.aggregated]
+    assert (report.price, report.quantity, report.aggressor_side) in {
+        (trade.price, trade.quantity, trade.aggressor_side) for trade in trades
+    }
+
+
+SIX = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "DOGEUSDT")
+
+
+async def test_many_symbols_are_spread_over_sockets_and_the_loss_of_one_concerns_only_its_own(
+    market: Any, tmp_path: Path
+) -> None:
+    async with await serve(SimulatorOptions(symbols=SIX, seed=7, speed=2.0)) as simulator:
+        settings = Settings(simulator.rest_url, simulator.stream_url, symbols=list(SIX))
+        run = Run(market, settings, tmp_path, POLICY, streams_per_socket=4)  # 2 symbols a public, 1 a market socket
+        try:
+            await run.until(lambda: run.subscriber.ready)
+            names = [health.name for health in run.subscriber.connections()]
+            assert sum("public stream" in name for name in names) == 3
+            assert sum("market stream" in name for name in names) == 6
+            assert len(simulator.hub.connections) == 9
+            simulator.arm({"kind": "disconnect", "stream": "ethusdt@depth"})
+            await run.until(lambda: run.count("reconnects") == 1)
+            await run.until(lambda: run.subscriber.ready)
+            lost = [row for row in range(6) if MarketStatusCode.DISCONNECTED in run.codes(row)]
+            assert lost == [1, 4]  # ETHUSDT and XRPUSDT share the socket
+            assert [market.book(row).epoch for row in range(6)] == [1, 2, 1, 1, 2, 1]
+        finally:
+            await run.close()
+
+
+async def test_a_socket_that_is_down_comes_first_where_not_all_can_be_shown(market: Any, tmp_path: Path) -> None:
+    async with await serve(SimulatorOptions(symbols=SIX, seed=7)) as simulator:
+        settings = Settings(simulator.rest_url, simulator.stream_url, symbols=list(SIX))
+        run = Run(market, settings, tmp_path, POLICY, streams_per_socket=4)
+        try:
+            await run.until(lambda: run.subscriber.ready)
+            last = run.subscriber._connections[-1]
+            last.close()
+            await run.until(lambda: last.state is ConnectionState.DOWN)
+            assert run.subscriber.connections()[0].name == last.name
+        finally:
+            await run.close()
+
+
+async def test_a_symbol_that_rests_does_not_cost_the_others_their_connection(
+    begin: Begin, simulator: SimulatorServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    # ETHUSDT says nothing on its best quote, BTCUSDT speaks: the route is right.
+    deliver = simulator.hub.publish
+    simulator.hub.publish = lambda key, frame: key == "ethusdt@bookTicker" or deliver(key, frame)  # type: ignore[method-assign,assignment,func-returns-value]
+    run = begin(WebSocketPolicy(backoff_first_s=0.001, first_message_timeout_s=0.5))
+    await run.until(lambda: "no message yet on" in caplog.text and "ethusdt@bookTicker" in caplog.text)
+    await run.until(lambda: run.subscriber.ready)
+    assert run.count("reconnects") == 0
+
+
+async def test_a_book_is_refreshed_while_it_stays_good(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exchanges.binance.subscriber.BOOK_REFRESH_S", 0.0)
+    monkeypatch.setattr("exchanges.binance.subscriber.REFRESH_SPACING_S", 0.05)
+    run = begin()
+    await run.until(lambda: run.subscriber.ready)
+    await run.until(lambda: run.count("refreshes") >= 4)
+    assert run.count("refresh_differences") == run.count("gaps") == 0
+    assert [run.codes(row).count(MarketStatusCode.LIVE) for row in (0, 1)] == [1, 1]
+
+
+async def test_a_book_that_went_wrong_without_a_gap_is_found_by_its_refresh(
+    begin: Begin, market: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exchanges.binance.subscriber.BOOK_REFRESH_S", 0.0)
+    monkeypatch.setattr("exchanges.binance.subscriber.REFRESH_SPACING_S", 0.05)
+    run = begin(symbols=["BTCUSDT"])
+    await run.until(lambda: run.count("refreshes") >= 1)
+    book = run.subscriber._instruments["BTCUSDT"].feed.book
+
+    def spoil() -> None:
+        """As a bug of ours would, again where a delta has just put it right."""
+        if run.subscriber.ready and not run.count("refresh_differences"):
+            book.apply_delta([(book.bids()[30][0], 123_456_789)], [])
+
+    await run.until(lambda: spoil() or run.count("refresh_differences"))
+    await run.until(lambda: MarketStatusCode.GAP in run.codes())
+    await run.until(lambda: run.subscriber.ready and market.book(0).epoch > 1)
+    await run.until(lambda: run.count("refreshes") >= 2)
 
 
 async def test_a_surprise_of_each_kind_finds_its_way(begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
