@@ -246,8 +246,8 @@ def ctl(
 ) -> None:
     """Send a command to one running process, or to all, and print the answers.
 
-    The trader's own: set-param, pause, resume, stop, each with a strategy's NAME; swap-strategy NAME [FILE.py:Class];
-    cancel-all; restart [--keep | --cancel], which waits and says how long there were no quotes.
+    The trader's own: set-param, set-limit, reset-loss, pause, resume, stop, each with a strategy's NAME; swap-strategy
+    NAME [FILE.py:Class]; cancel-all; restart [--keep | --cancel], which waits and says how long there were no quotes.
     """
     from processes import control, trader_restart
 
@@ -281,6 +281,8 @@ def ctl(
 
 NAMELESS = {
     "set-param": ("strategy",),
+    "set-limit": ("strategy",),
+    "reset-loss": ("strategy",),
     "pause": ("strategy",),
     "resume": ("strategy",),
     "stop": ("strategy",),

@@ -127,7 +127,8 @@ class StrategyLimits(Struct, frozen=True, forbid_unknown_fields=True):
     max_orders_per_second: Rate
     max_open_orders: Count
     max_loss: PositiveDecimal
-    """Settle currency. Beyond it, realised plus unrealised, its orders are pulled and only reducing ones pass."""
+    """Dollars of one UTC day, at the worse end of what is open. Beyond it its orders are pulled and only reducing ones
+    pass, until `reset-loss`."""
     price_band: Fraction = 0.05
     """Farthest distance of a price from the mid, as a fraction."""
 

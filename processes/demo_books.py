@@ -24,8 +24,8 @@ from shm.layout import (
     Side,
     instance_of,
 )
-from strategy.mini_oms import Working
 from strategy.mini_pms import Position
+from strategy.order import Working
 
 if TYPE_CHECKING:
     from shm.records import OrderEvent, OrderRequest

@@ -29,10 +29,12 @@ from shm.ring import BroadcastReader, LosslessReader, LosslessWriter
 from shm.table import TableReader, Words
 from strategy.code_swap import SwapError
 from strategy.container import StrategyContainer
+from strategy.limits import LimitError
 from strategy.loader import StrategyLoadError
 from strategy.measures import HISTOGRAMS, Measures
 from strategy.parameters import ParameterError
 from strategy.planned_restart import RestartNote, take_note
+from strategy.risk_state import RiskState
 from strategy.shm_mds_adapter import ShmMDSAdapter
 from strategy.shm_oms_adapter import Cause, ShmOMSAdapter
 from strategy.shm_pms_adapter import ShmPMSAdapter
@@ -97,6 +99,7 @@ class Trader:
             service.log,
             measures,
             callback_budget_ns=self._config.trader.callback_budget_us * 1_000,
+            risk_state=RiskState(Path(self._config.instance.state_dir) / "strategy_risk.json", service.log),
         )
         self.rings = [ring for link in links for ring in (link.mds.market, link.oms.events)]
         limit_ns = self._config.trader.restart_limit_ms * 1_000_000
@@ -144,6 +147,7 @@ class Trader:
             if not asked_all and now_ns - begin_ns > CLOSE_S * 0.5e9:
                 asked_all = True  # half the patience is gone: say it once more, to the whole venue
                 container.cancel_everything()
+        container.risk_state.save()
         left = container.unsettled_orders()
         self._counters.add("open_orders_left", left)
         self._publish_counters()
@@ -267,6 +271,8 @@ class Trader:
         service.on_control("swap-strategy", self._answer_swap_strategy)
         service.on_control("restart", self._answer_restart)
         service.on_control("cancel-all", self._answer_cancel_all)
+        service.on_control("set-limit", self._answer_set_limit)
+        service.on_control("reset-loss", self._answer_reset_loss)
 
     def _answer_status(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         row = self._service.row
@@ -330,6 +336,33 @@ class Trader:
             "pid": self._service.row.pid,
             "back_to_the_config": self.container.differs_from_config(),
         }
+
+    def _runner(self, arguments: dict[str, Any]) -> StrategyRunner:
+        name = self._named(arguments)
+        runner = self.container.find(name)
+        if runner is None:
+            known = ", ".join(one.name for one in self.container.runners.values()) or "none"
+            raise ControlError(f"strategy: found {name!r}, expected one of those that run: {known}")
+        return runner
+
+    def _answer_set_limit(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Limits by name, at most the config's; the answer has all of them."""
+        runner = self._runner(arguments)
+        changes = {key: value for key, value in arguments.items() if key != "strategy"}
+        if not changes:
+            raise ControlError("set-limit: expected at least one limit, like max_position=0.01")
+        try:
+            return {"strategy": runner.name, "limits": runner.set_limits(changes)}
+        except LimitError as error:
+            raise ControlError(str(error)) from None
+
+    def _answer_reset_loss(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Lift the loss trip of one strategy; its day's profit counts from here."""
+        runner = self._runner(arguments)
+        was = runner.loss.text
+        runner.loss.reset()
+        self._service.log.warning("strategy %s: the loss guard was reset by control; it said: %s", runner.name, was)
+        return {"strategy": runner.name, "was": was}
 
     def _answer_cancel_all(self, _arguments: dict[str, Any]) -> dict[str, Any]:
         return {"cancels": self.container.cancel_everything()}

@@ -159,7 +159,7 @@ class EventType(IntEnum):
 
 
 class OrderState(IntEnum):
-    """States of MiniOMS and of the engine's own order store; the legal steps are a table in strategy/mini_oms.py."""
+    """States of MiniOMS and of the engine's own order store; the legal steps are a table in strategy/mini_oms.pyx."""
 
     NONE = 0
     PENDING_NEW = 1

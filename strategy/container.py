@@ -39,12 +39,14 @@ from strategy import code_swap, parameters
 from strategy.abstract_strategy import AbstractStrategy
 from strategy.code_swap import SwapError
 from strategy.instrument import Instrument, InstrumentError
+from strategy.limits import Limits, values_of
 from strategy.loader import StrategyLoadError, load_strategy_class, where
 from strategy.measures import Measures
 from strategy.mini_oms import MiniOMS
 from strategy.mini_pms import ACCOUNT, MiniPMS
 from strategy.planned_restart import RestartMeasure, RestartNote
-from strategy.risk import Limits, StrategyRisk
+from strategy.risk import StrategyRisk
+from strategy.risk_state import RiskState
 from strategy.shm_oms_adapter import Cause
 from strategy.strategy_runner import CALLBACK_BUDGET_NS, LEFT_ALONE, RunnerState, StrategyRunner
 from strategy.timers import Timers
@@ -101,12 +103,17 @@ class StrategyContainer:
         self, instance: int, links: list[VenueLink], words: Words, take_epoch: Callable[[int], int], cause: Cause,
         log: logging.Logger | None = None, measures: Measures | None = None, clock: Callable[[], int] = monotonic_ns,
         reconcile_grace_ns: int = 3_000_000_000, callback_budget_ns: int = CALLBACK_BUDGET_NS,
+        risk_state: RiskState | None = None,
     ) -> None:  # fmt: skip
-        """`take_epoch(at_least)` gives a new trader epoch; `cause` is shared with the venues' OMS adapters."""
+        """`take_epoch(at_least)` gives a new trader epoch; `cause` is shared with the venues' OMS adapters.
+
+        `risk_state`: what outlives this process; None: nothing does.
+        """
         self.instance = instance
         self.log = log or logging.getLogger(__name__)
         self.clock = clock
         self.callback_budget_ns = callback_budget_ns
+        self.risk_state = risk_state or RiskState()
         self.links = links
         self.links_by_name = {link.name: link for link in links}
         self._links_by_code = {link.code: link for link in links}
@@ -577,6 +584,7 @@ class StrategyContainer:
             for runner in self.runners.values():
                 runner.check_loss(self.marks)
                 runner.finish_stop()
+            self.risk_state.save_if_due(now_ns)
         if now_ns >= self._next_sweep_ns:
             self._next_sweep_ns = now_ns + SWEEP_NS
             self._sweep(now_ns)
@@ -662,7 +670,7 @@ class StrategyContainer:
             if not order.adopted or order.instrument.venue != link.code:
                 continue
             runner = self.runners.get(order.strategy_id)
-            if link.cancels_strays if runner is None else not runner.adopts:
+            if link.cancels_strays if runner is None else not runner.adopts or runner.loss.tripped:
                 self.log.info("canceling a stray order: %r", order)
                 self.cancel_order(order)
 
@@ -773,5 +781,8 @@ class StrategyContainer:
                 for position in runner.positions.values()
             },
             "profit": None if profit is None else profit / 10**MONEY_SCALE,
-            "loss_limit_reached": runner.risk.loss_tripped,
+            "day_profit": runner.loss.day_profit / 10**MONEY_SCALE,
+            "loss_limit_reached": runner.loss.tripped,
+            "only_reducing": runner.loss.text,
+            "limits": {} if runner.risk.limits is None else values_of(runner.risk.limits),
         }

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
     from shm.records import PositionRow
     from strategy.instrument import Instrument
-    from strategy.mini_oms import Working
-    from strategy.order import Order
+    from strategy.order import Order, Working
 
 ACCOUNT: Final = 0
 """Strategy id of what belongs to no strategy."""
@@ -57,6 +56,8 @@ class Position:
         "position_mantissa",
         "realized_mantissa",
         "rule",
+        "seed_cost_mantissa",
+        "seed_mantissa",
         "strategy_id",
         "working",
     )
@@ -74,6 +75,8 @@ class Position:
         """1e-8 by currency; positive = paid."""
         self.funding: dict[str, int] = {}
         """1e-8 by currency; positive = received."""
+        self.seed_mantissa = self.seed_cost_mantissa = 0
+        """Position and cost that it began with, when this trader took it over."""
         self.fills = 0
         self.last_fill_time_ns = 0
         """Venue UTC of the newest fill applied."""
@@ -282,14 +285,31 @@ class MiniPMS:
                     self.log.warning("fees in %s are left out of the profit: no instrument here prices it", currency)
         return total
 
-    def worst_profit(self, strategy_id: int, marks: dict[int, int], orders: Iterable[Order]) -> int | None:
-        """`profit` at the worse end: every order that would lose against the mark trades now, no other does.
+    def taken_over_profit(self, strategy_id: int, marks: dict[int, int]) -> int | None:
+        """What a strategy's positions had gained when they were seeded, at these marks; in 1e-8 of a dollar.
 
-        `orders`: those of the strategy that are open. None where a mark is missing that is needed.
+        None where a mark is missing that is needed.
         """
-        total = self.profit(strategy_id, marks)
-        if total is None:
-            return None
+        total = 0
+        for position in self.positions_of(strategy_id):
+            if position.seed_mantissa:
+                mark = marks.get(position.instrument.id)
+                if mark is None:
+                    return None
+                gained = position.rule.unrealized(position.seed_mantissa, position.seed_cost_mantissa, mark)
+                dollars = self.dollars(position.instrument.settle_currency, gained, marks)
+                if dollars is None:
+                    return None
+                total += dollars
+        return total
+
+    def open_loss(self, strategy_id: int, marks: dict[int, int], orders: Iterable[Order]) -> int | None:
+        """What the worse end of the range adds to the profit (<= 0): every order that would lose against the mark
+        trades now, no other does. In 1e-8 of a dollar; None where a mark is missing that is needed.
+
+        `orders`: those of the strategy that are open.
+        """
+        total = 0
         for order in orders:
             instrument, leaves = order.instrument, order.counted_leaves
             worst = 0
@@ -336,7 +356,8 @@ class MiniPMS:
         if row is not None and row.valid:
             self._snapshot_time_ns[instrument.id] = row.exchange_time_ns
             if row.position:
-                self._take_over(instrument, row, row.position)
+                owner = self._take_over(instrument, row, row.position)
+                owner.seed_mantissa, owner.seed_cost_mantissa = owner.position_mantissa, owner.cost_mantissa
 
     def reconcile(self, instrument: Instrument, row: PositionRow, now_ns: int) -> int:
         """Compare the venue's row with ours; returns the correction made (quantity mantissa), nearly always 0."""
@@ -370,7 +391,7 @@ class MiniPMS:
             (held.last_fill_time_ns for (_, of), held in self._positions.items() if of == instrument_id), default=0
         )
 
-    def _take_over(self, instrument: Instrument, row: PositionRow, position_mantissa: int) -> None:
+    def _take_over(self, instrument: Instrument, row: PositionRow, position_mantissa: int) -> Position:
         """Set the owner's position, its cost by the venue's entry price."""
         position = self.position(self.owner_of(instrument.id), instrument)
         cost = 0
@@ -379,3 +400,4 @@ class MiniPMS:
         elif position_mantissa:
             self.log.error("%s: the venue names no entry price; the profit of what is held is wrong", instrument.name)
         position.set_to(position_mantissa, cost if position_mantissa > 0 else -cost)
+        return position

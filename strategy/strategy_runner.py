@@ -13,17 +13,20 @@ events, fills and positions always arrive, until it is STOPPED, FAILED or HANDED
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from shm.layout import ExecFlag, OrderState, OrderType, Reason, RequestType, TimeInForce
 from strategy.abstract_strategy import AbstractStrategy
 from strategy.instrument import InstrumentError
+from strategy.limits import values_of
 from strategy.loader import where
+from strategy.loss_guard import LossGuard
 from strategy.order import Order
 from strategy.refusal import Refusal
 from strategy.risk import StrategyRisk
+from strategy.stored_limits import StoredLimits
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -78,6 +81,10 @@ class StrategyRunner:
         self.id = strategy_id
         self.name = name
         self.risk = risk
+        self.loss = LossGuard(risk, container.risk_state, strategy_id)
+        self.stored_limits = StoredLimits(risk.limits, container.risk_state, strategy_id)
+        if self.stored_limits.current is not None:
+            risk.set_limits(self.stored_limits.current)
         self.adopts = on_start == "adopt"
         self.log = logging.getLogger(f"{container.log.name}.{name}")
         self.clock = container.clock
@@ -401,13 +408,23 @@ class StrategyRunner:
     # --- limits and timers ------------------------------------------------------------------------------------------
     def check_loss(self, marks: dict[int, int]) -> None:
         """Trip the loss limit at the worse end of the range; then only what reduces may still be sent."""
-        if self.risk.loss_tripped:
-            return
-        if self.risk.check_loss(self.container.pms.worst_profit(self.id, marks, self.open_orders())):
-            text = f"the loss limit of {self.risk.limits.max_loss if self.risk.limits else 0} was reached"
+        pms = self.container.pms
+        if self.loss.update(
+            pms.profit(self.id, marks),
+            pms.open_loss(self.id, marks, self.open_orders()),
+            pms.taken_over_profit(self.id, marks),
+        ):
+            text = self.loss.text
             self.log.error("strategy %s: %s; its orders are canceled, only reducing orders pass", self.name, text)
             self.cancel_all()
             self.notify("on_error", Refusal(Reason.RISK_LOSS, text))
+
+    def set_limits(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Change limits within the config's, all or nothing, over restarts; all of them. Raises LimitError."""
+        limits = self.stored_limits.change(changes)
+        self.risk.set_limits(limits)
+        self.log.warning("strategy %s: limits changed: %s", self.name, dict(changes))
+        return values_of(limits)
 
     def set_timer(self, seconds: float, name: str, repeat: bool) -> None:
         self.check_timer(seconds, name)

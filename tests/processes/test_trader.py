@@ -338,6 +338,22 @@ def test_parameters_change_live_and_all_or_nothing(trading: Trading) -> None:
     trading.until(lambda: trading.around.of(RequestType.NEW)[-1].price == 5_800_000)
 
 
+def test_limits_are_lowered_over_control_and_never_above_the_configs(trading: Trading) -> None:
+    before = trading.ask("status")["strategies"]["one"]["limits"]
+    answer = trading.ask("set-limit", max_position=0)
+    assert answer == {"strategy": "one", "limits": {**before, "max_position": "0"}}
+    for arguments, words in (
+        ({"max_position": 10**9}, "the config allows at most"),
+        ({"max_positon": 1}, "there is no such limit"),
+        ({}, "expected at least one limit"),
+        ({"strategy": "two", "max_position": 0}, "found 'two'"),
+    ):
+        with pytest.raises(Exception, match=words):
+            trading.ask("set-limit", **arguments)
+    assert trading.ask("status")["strategies"]["one"]["limits"]["max_position"] == "0"
+    assert trading.ask("reset-loss") == {"strategy": "one", "was": ""}
+
+
 def test_code_is_swapped_over_control_while_its_order_stays(trading: Trading, directory: Path) -> None:
     order = next(iter(trading.around.open))
     (directory / "one.py").write_text(CODE + "    def on_quote(self, quote:\n")

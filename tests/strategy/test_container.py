@@ -25,6 +25,7 @@ from shm.layout import (
     strategy_of,
 )
 from strategy.abstract_strategy import AbstractStrategy
+from strategy.limits import ChangedLimits, values_of
 from strategy.loader import StrategyLoadError
 from strategy.order import Order
 from strategy.parameters import ParameterError
@@ -290,7 +291,9 @@ def test_a_refused_order_never_existed_and_is_told_after_the_callback(world: Wor
 
 def test_a_callback_never_runs_inside_another(world: World, probe: Probe) -> None:
     """Also where MiniOMS has news in the middle of one: here the ring is full and the order ends at once."""
-    world.runner().risk._open_orders = 1000
+    risk = world.runner().risk
+    assert risk.limits is not None
+    risk.set_limits(ChangedLimits(**{**values_of(risk.limits), "max_open_orders": 1000}))
     while buy(probe, quantity=0.001).state == OrderState.PENDING_NEW:
         pass
     world.turn()
@@ -390,7 +393,9 @@ def test_a_full_ring_refuses_new_orders_and_still_takes_cancels(world: World, pr
     for request in world.take_requests():
         world.accept(request)
     world.turn()
-    world.runner().risk._open_orders = 1000
+    risk = world.runner().risk
+    assert risk.limits is not None
+    risk.set_limits(ChangedLimits(**{**values_of(risk.limits), "max_open_orders": 1000}))
     while (order := buy(probe, quantity=0.001)).state == OrderState.PENDING_NEW:
         orders.append(order)
     assert order.reason == Reason.RING_FULL and order.closed

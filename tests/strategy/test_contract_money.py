@@ -17,8 +17,8 @@ from exchanges.simulator.ledger import InversePosition
 from exchanges.simulator.ledger import Position as PlainPosition
 from shm.layout import Side
 from strategy.instrument import Instrument
-from strategy.mini_oms import Working
 from strategy.mini_pms import Position
+from strategy.order import Working
 from tests.strategy.world import make_instrument
 
 FILLS = int(os.environ.get("CORELANE_FILLS", "20000"))

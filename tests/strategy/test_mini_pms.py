@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from shm.layout import Side
 from strategy.contract_money import round_half_even_ratio
 from strategy.instrument import Instrument
-from strategy.mini_oms import Working
 from strategy.mini_pms import ACCOUNT, MiniPMS
-from strategy.order import Order
+from strategy.order import Order, Working
 from tests.strategy.world import make_instrument
 
 UTC = 1_700_000_000_000_000_000
@@ -235,22 +234,22 @@ def out(instrument: Instrument, side: Side, price: int, leaves: int, pending_pri
     return order
 
 
-def test_the_worse_end_of_the_profit_adds_the_orders_that_would_lose_and_no_others() -> None:
+def test_the_worse_end_adds_the_orders_that_would_lose_and_no_others() -> None:
     pms, marks = make(), {INSTRUMENT.id: 100 * 10**8}
     lot = 10**5  # a lot of 0.001 and a dollar of price, in 1e-8
-    assert pms.worst_profit(1, marks, [out(INSTRUMENT, Side.BUY, 11000, 1)]) == -10 * lot
-    assert pms.worst_profit(1, marks, [out(INSTRUMENT, Side.BUY, 9000, 1)]) == 0
-    assert pms.worst_profit(1, marks, [out(INSTRUMENT, Side.SELL, 9000, 2)]) == -20 * lot
-    assert pms.worst_profit(1, marks, [out(INSTRUMENT, Side.SELL, 11000, 2)]) == 0
+    assert pms.open_loss(1, marks, [out(INSTRUMENT, Side.BUY, 11000, 1)]) == -10 * lot
+    assert pms.open_loss(1, marks, [out(INSTRUMENT, Side.BUY, 9000, 1)]) == 0
+    assert pms.open_loss(1, marks, [out(INSTRUMENT, Side.SELL, 9000, 2)]) == -20 * lot
+    assert pms.open_loss(1, marks, [out(INSTRUMENT, Side.SELL, 11000, 2)]) == 0
     replaced = out(INSTRUMENT, Side.BUY, 11000, 1, pending_price=12000)
-    assert pms.worst_profit(1, marks, [replaced, out(INSTRUMENT, Side.SELL, 9000, 1)]) == -30 * lot
-    assert pms.worst_profit(1, marks, [out(INSTRUMENT, Side.BUY, 0, 5)]) == 0, "a market order trades at the market"
-    assert pms.worst_profit(1, {}, [replaced]) is None
+    assert pms.open_loss(1, marks, [replaced, out(INSTRUMENT, Side.SELL, 9000, 1)]) == -30 * lot
+    assert pms.open_loss(1, marks, [out(INSTRUMENT, Side.BUY, 0, 5)]) == 0, "a market order trades at the market"
+    assert pms.open_loss(1, {}, [replaced]) is None
 
 
 def test_the_worse_end_of_an_inverse_order_is_in_dollars() -> None:
     pms, marks = make(), {INVERSE.id: 50_000 * 10**8}
-    worst = pms.worst_profit(1, marks, [out(INVERSE, Side.BUY, 1_000_000, 1000)])
+    worst = pms.open_loss(1, marks, [out(INVERSE, Side.BUY, 1_000_000, 1000)])
     assert worst == -500 * 10**8  # 0.01 coin bought for what is worth 0.02
 
 
@@ -289,6 +288,14 @@ def test_the_first_row_is_taken_over_without_being_a_correction() -> None:
     assert (position.position_mantissa, position.cost_mantissa, pms.reconcile_corrections) == (5, 5 * 10**7, 0)
     pms.seed(INSTRUMENT, row(99, UTC + 1))
     assert position.position_mantissa == 5, "only the first row seeds"
+
+
+def test_what_a_position_had_gained_before_it_was_taken_over_is_known_by_itself() -> None:
+    pms, marks = seeded(5), {INSTRUMENT.id: 110 * 10**8}
+    assert pms.taken_over_profit(1, {}) is None
+    assert pms.taken_over_profit(1, marks) == 5 * 10**6 == pms.profit(1, marks)
+    pms.apply_fill(1, INSTRUMENT, Side.SELL, 12000, 5, UTC + 1)
+    assert pms.taken_over_profit(1, marks) == 5 * 10**6, "of that day, whatever it became"
 
 
 def test_a_fill_that_the_first_row_contains_is_not_applied_again() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from shm.layout import Reason, Side
-from strategy.mini_oms import Working
 from strategy.mini_pms import Position
+from strategy.order import Working
 from strategy.risk import PASS, RateLimit, StrategyRisk
 from tests.strategy.world import Limits, make_instrument
 
@@ -127,13 +127,31 @@ def test_what_would_turn_the_position_around_does_not_reduce() -> None:
     assert ask(make(None, position=0), Side.SELL, 1) == Reason.RISK_NO_LIMITS
 
 
-def test_the_loss_limit_trips_once_and_then_only_reducing_passes() -> None:
-    risk, held = make(replace(WIDE, max_loss="10"))
-    assert not risk.check_loss(-10 * 10**8) and not risk.check_loss(None)
-    assert risk.check_loss(-10 * 10**8 - 1) and not risk.check_loss(-(10**12))
-    assert ask((risk, held)) == Reason.RISK_LOSS
+def test_what_blocks_a_strategy_lets_only_reducing_pass() -> None:
+    risk, held = make()
+    risk.blocked = "the loss limit was reached"
+    assert ask((risk, held)) == Reason.RISK_LOSS and risk.text == "the loss limit was reached"
     held.position_mantissa = 100
     assert ask((risk, held), Side.SELL, 100) == PASS
+    risk.blocked = ""
+    assert ask((risk, held)) == PASS
+
+
+def test_new_limits_hold_from_the_next_order_on_and_keep_what_the_rate_has_spent() -> None:
+    risk, held = make(replace(WIDE, max_orders_per_second=1.0))
+    assert ask((risk, held)) == PASS
+    risk.set_limits(replace(WIDE, max_orders_per_second=1.0, max_order_quantity="0.05"))
+    assert ask((risk, held)) == Reason.RISK_SIZE
+    assert ask((risk, held), quantity=50) == Reason.RISK_RATE
+    risk.set_limits(replace(WIDE, max_orders_per_second=2.0))
+    assert ask((risk, held)) == PASS
+
+
+@pytest.mark.parametrize("quantity", [2**63 - 1, 2**64, 10**30])
+def test_no_size_is_too_large_to_be_refused(quantity: int) -> None:
+    assert ask(make(), quantity=quantity) == Reason.RISK_SIZE
+    assert ask(make(buy=2**63 - 1), quantity=1000) == Reason.RISK_POSITION
+    assert ask(make(position=-(2**62), sell=2**63 - 1), Side.SELL, quantity=1000) == Reason.RISK_POSITION
 
 
 def test_a_refusal_is_one_sentence_with_the_limit_and_is_counted() -> None:

@@ -1,48 +1,55 @@
+# cython: language_level=3, annotation_typing=False
 """ShmOMSAdapter: requests to one trading engine and its events, through the venue's two lossless rings.
 
 The rule: a request is complete when it is published: identity, epoch, deadline, and the market record that led to it.
 `publish` never waits; a full ring is an answer (False), and cancels may use the part that is kept for them. Request ids
 rise by one within an epoch and begin at epoch << 32, so the nonce of a recovery (its request id) is never met twice in
 an event ring that survived several traders. Used by the container and its runners.
+Compiled: a new order's seventeen fields are stores into the record, where each was a call from Python.
 """
 
-from __future__ import annotations
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from typing import TYPE_CHECKING
+from shm.record cimport Record
+from shm.records cimport OrderRequestRecord
+from strategy.order cimport Order
 
 from shm.layout import RequestType
 from shm.records import OrderRequest
 
-if TYPE_CHECKING:
-    from shm.ring import LosslessReader, LosslessWriter
-    from strategy.order import Order
+cdef uint8_t _CANCEL = RequestType.CANCEL, _REPLACE = RequestType.REPLACE, _QUERY = RequestType.QUERY
+cdef uint8_t _CANCEL_ALL = RequestType.CANCEL_ALL, _RECOVER = RequestType.RECOVER
 
 
-class Cause:
+cdef class Cause:
     """The market record that the trader is acting on now; zeros where there is none (a timer, a command)."""
 
-    __slots__ = ("is_market", "poll_time_ns", "receive_time_ns", "sequence")
+    cdef public uint64_t sequence
+    cdef public int64_t receive_time_ns, poll_time_ns
+    cdef public bint is_market
 
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
+    def clear(self):
         self.sequence = self.receive_time_ns = self.poll_time_ns = 0
         self.is_market = False
 
 
-class ShmOMSAdapter:
+cdef class ShmOMSAdapter:
     """Writer of the request ring and reader of the event ring of one venue. One thread."""
 
-    def __init__(
-        self,
-        venue: str,
-        venue_code: int,
-        requests: LosslessWriter,
-        events: LosslessReader,
-        cause: Cause,
-        deadline_ns: int,
-    ) -> None:
+    cdef readonly str venue
+    cdef readonly int venue_code
+    cdef readonly object requests, events, poll, commit
+    cdef readonly uint32_t epoch
+    cdef readonly long published
+    cdef readonly long refused                  # requests that found the ring full
+    cdef Cause _cause
+    cdef int64_t _deadline_ns
+    cdef uint64_t _last_request_id
+    cdef Record _request
+    cdef Record _new                            # the hot one: what every new order has in common is written once
+    cdef object _try_publish
+
+    def __init__(self, venue, venue_code, requests, events, Cause cause not None, deadline_ns):
         """`deadline_ns`: how long after its creation the engine may still send a request."""
         self.venue = venue
         self.venue_code = venue_code
@@ -53,26 +60,23 @@ class ShmOMSAdapter:
         self._cause = cause
         self._deadline_ns = deadline_ns
         self._request = OrderRequest()
-        # The hot one: what is the same for every new order is written once, the rest each time.
         self._new = OrderRequest()
         self._new.venue = venue_code
         self._new.request_type = RequestType.NEW
         self._try_publish = requests.try_publish
-        self.epoch = 0
-        self._last_request_id = 0
-        self.published = 0
-        self.refused = 0
-        """Requests that found the ring full."""
 
-    def begin_epoch(self, epoch: int) -> None:
+    def begin_epoch(self, uint32_t epoch):
         """Every request from now on belongs to this epoch."""
-        self.epoch = self._new.epoch = epoch
-        self._last_request_id = epoch << 32
+        self.epoch = epoch
+        (<OrderRequestRecord*> self._new.data).epoch = epoch
+        self._last_request_id = (<uint64_t> epoch) << 32
 
     # --- requests ---------------------------------------------------------------------------------------------------
-    def new(self, order: Order, now_ns: int) -> bool:
+    def new(self, Order order not None, int64_t now_ns):
         """Publish a new order; False: the ring is full, nothing happened."""
-        request, cause = self._new, self._cause
+        cdef Record record = self._new
+        cdef OrderRequestRecord* request = <OrderRequestRecord*> record.data
+        cdef Cause cause = self._cause
         self._last_request_id += 1
         request.request_id = self._last_request_id
         request.instrument_id = order.instrument.id
@@ -89,21 +93,17 @@ class ShmOMSAdapter:
         request.cause_sequence = cause.sequence
         request.cause_receive_time_ns = cause.receive_time_ns
         request.cause_poll_time_ns = cause.poll_time_ns
-        if self._try_publish(request):
-            self.published += 1
-            return True
-        self.refused += 1
-        return False
+        return self._end(self._try_publish(record))
 
-    def cancel(self, order: Order, now_ns: int) -> bool:
+    def cancel(self, Order order not None, int64_t now_ns):
         """Publish a cancel, into the reserved part of the ring if need be. No deadline: late is better than never."""
-        request = self._begin(RequestType.CANCEL, now_ns)
+        cdef OrderRequestRecord* request = self._begin(_CANCEL, now_ns)
         self._identify(request, order)
-        return self._end(self.requests.try_publish_reserved(request))
+        return self._end(self.requests.try_publish_reserved(self._request))
 
-    def replace(self, order: Order, price_mantissa: int, quantity_mantissa: int, now_ns: int) -> bool:
+    def replace(self, Order order not None, price_mantissa, quantity_mantissa, int64_t now_ns):
         """Publish a replace; the quantity is the new total."""
-        request = self._begin(RequestType.REPLACE, now_ns)
+        cdef OrderRequestRecord* request = self._begin(_REPLACE, now_ns)
         self._identify(request, order)
         request.order_type = order.order_type
         request.time_in_force = order.time_in_force
@@ -111,27 +111,29 @@ class ShmOMSAdapter:
         request.price = price_mantissa
         request.quantity = quantity_mantissa
         request.deadline_ns = now_ns + self._deadline_ns
-        return self._end(self.requests.try_publish(request))
+        return self._end(self.requests.try_publish(self._request))
 
-    def query(self, order: Order, now_ns: int) -> bool:
+    def query(self, Order order not None, int64_t now_ns):
         """Ask for the venue's word about an order."""
-        request = self._begin(RequestType.QUERY, now_ns)
+        cdef OrderRequestRecord* request = self._begin(_QUERY, now_ns)
         self._identify(request, order)
-        return self._end(self.requests.try_publish(request))
+        return self._end(self.requests.try_publish(self._request))
 
-    def cancel_all(self, now_ns: int) -> bool:
+    def cancel_all(self, int64_t now_ns):
         """Ask for the end of every order of this instance at the venue, also of those that are not known here."""
-        return self._end(self.requests.try_publish_reserved(self._begin(RequestType.CANCEL_ALL, now_ns)))
+        self._begin(_CANCEL_ALL, now_ns)
+        return self._end(self.requests.try_publish_reserved(self._request))
 
-    def recover(self, now_ns: int) -> int:
+    def recover(self, int64_t now_ns):
         """Ask for a recovery bracket; its nonce, or 0 where the ring is full."""
-        request = self._begin(RequestType.RECOVER, now_ns)
-        return request.request_id if self._end(self.requests.try_publish_reserved(request)) else 0
+        cdef OrderRequestRecord* request = self._begin(_RECOVER, now_ns)
+        return request.request_id if self._end(self.requests.try_publish_reserved(self._request)) else 0
 
     # --- the one record they all use --------------------------------------------------------------------------------
-    def _begin(self, request_type: int, now_ns: int) -> OrderRequest:
-        request, cause = self._request, self._cause
-        request.clear()
+    cdef OrderRequestRecord* _begin(self, uint8_t request_type, int64_t now_ns) except NULL:
+        cdef Cause cause = self._cause
+        self._request.clear()
+        cdef OrderRequestRecord* request = <OrderRequestRecord*> self._request.data
         self._last_request_id += 1
         request.venue = self.venue_code
         request.epoch = self.epoch
@@ -143,15 +145,15 @@ class ShmOMSAdapter:
         request.cause_poll_time_ns = cause.poll_time_ns
         return request
 
-    def _identify(self, request: OrderRequest, order: Order) -> None:
+    cdef int _identify(self, OrderRequestRecord* request, Order order) except -1:
         request.instrument_id = order.instrument.id
         request.strategy_id = order.strategy_id
         request.client_order_id = order.client_order_id
         request.side = order.side
         if order.exchange_order_id:
-            request.exchange_order_id = order.exchange_order_id
+            self._request.exchange_order_id = order.exchange_order_id
 
-    def _end(self, published: bool) -> bool:
+    cdef bint _end(self, bint published) except -1:
         if published:
             self.published += 1
         else:

@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False
 """MiniOMS: what this trader knows about its orders, as a table.
 
 The theory
@@ -26,15 +27,15 @@ Orders of an earlier trader of this instance ("adopted", found by a recovery) st
 table. Orders without our id bits ("external") are tracked and reported, never touched.
 
 Called by the container for every OrderEvent of every venue and every wish of a strategy. One thread, no I/O.
+Compiled, as `order.pyx` is, because a new order passes here on its way to the request ring.
 """
-
-from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterator
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
+
+from strategy.order cimport Fill, Order, Working
 
 from shm.layout import (
     TERMINAL_STATES,
@@ -47,11 +48,6 @@ from shm.layout import (
     instance_of,
     strategy_of,
 )
-from strategy.order import Fill, Order
-
-if TYPE_CHECKING:
-    from shm.records import OrderEvent
-    from strategy.instrument import Instrument
 
 
 class Input(IntEnum):
@@ -148,6 +144,11 @@ TRANSITIONS: Final[dict[tuple[int, int], int]] = {
     for state, step in zip(STATES, row, strict=True)
 }
 
+# The same table for the methods below: _STEPS[state][input].
+cdef int _STEPS[16][32]
+for (_state, _given), _step in TRANSITIONS.items():
+    _STEPS[<int> _state][<int> _given] = _step
+
 _EVENT_INPUTS: Final[dict[int, Input]] = {
     EventType.SENT: Input.SENT,
     EventType.ACCEPTED: Input.ACCEPTED,
@@ -189,39 +190,25 @@ _HAS_TEXT: Final = frozenset({
     Input.REJECTED, Input.CANCEL_REJECTED, Input.REPLACE_REJECTED, Input.CANCELED, Input.EXPIRED,
 })  # fmt: skip
 
-# Bound once, as plain names: on CPython 3.11 looking an enum member up in its class costs some 100 ns, and the methods
-# below would do it a dozen times per event.
-(
-    _IN_ABSENT, _IN_ACCEPTED, _IN_ASK_CANCEL, _IN_ASK_REPLACE, _IN_CANCELED, _IN_CANCEL_REJECTED,
-    _IN_CONFIRMED_WORKING, _IN_ENGINE_LOST, _IN_EXPIRED, _IN_REJECTED, _IN_REPLACED,
-    _IN_REPLACE_REJECTED, _IN_STATUS_FILLED, _IN_STATUS_SILENT, _IN_STATUS_WORKING, _IN_UNKNOWN,
-) = (
-    Input.ABSENT, Input.ACCEPTED, Input.ASK_CANCEL, Input.ASK_REPLACE, Input.CANCELED, Input.CANCEL_REJECTED,
-    Input.CONFIRMED_WORKING, Input.ENGINE_LOST, Input.EXPIRED, Input.REJECTED,
-    Input.REPLACED, Input.REPLACE_REJECTED, Input.STATUS_FILLED, Input.STATUS_SILENT, Input.STATUS_WORKING,
-    Input.UNKNOWN,
-)  # fmt: skip
-(
-    _STEP_IF_COMPLETE, _STEP_IF_NEVER_ACCEPTED, _STEP_ILLEGAL, _STEP_RESUME, _STEP_REVIVE, _STEP_SAME,
-    _STEP_WORKING,
-) = map(int, (
-    Step.IF_COMPLETE, Step.IF_NEVER_ACCEPTED, Step.ILLEGAL, Step.RESUME, Step.REVIVE, Step.SAME, Step.WORKING,
-))  # fmt: skip
-(
-    _ST_FILLED, _ST_NONE, _ST_OPEN, _ST_PARTIALLY_FILLED, _ST_PENDING_CANCEL, _ST_PENDING_NEW, _ST_PENDING_REPLACE,
-    _ST_REJECTED, _ST_UNKNOWN,
-) = map(int, (
-    OrderState.FILLED, OrderState.NONE, OrderState.OPEN, OrderState.PARTIALLY_FILLED, OrderState.PENDING_CANCEL,
-    OrderState.PENDING_NEW, OrderState.PENDING_REPLACE, OrderState.REJECTED, OrderState.UNKNOWN,
-))  # fmt: skip
-(
-    _EV_CANCEL_REJECTED, _EV_FILL, _EV_REPLACE_REJECTED, _EV_SENT, _EV_STATUS,
-) = map(int, (
-    EventType.CANCEL_REJECTED, EventType.FILL, EventType.REPLACE_REJECTED, EventType.SENT, EventType.STATUS,
-))  # fmt: skip
-_RQ_CANCEL, _RQ_NEW, _RQ_QUERY = map(int, (RequestType.CANCEL, RequestType.NEW, RequestType.QUERY))
-_PART_FEE, _PART_QUANTITY = map(int, (FillPart.FEE, FillPart.QUANTITY))
-_SIDE_BUY, _SIDE_SELL = map(int, (Side.BUY, Side.SELL))
+# Bound once, as C integers: the methods below compare a dozen of them per event.
+cdef int _IN_ABSENT = Input.ABSENT, _IN_ACCEPTED = Input.ACCEPTED, _IN_ASK_CANCEL = Input.ASK_CANCEL
+cdef int _IN_ASK_REPLACE = Input.ASK_REPLACE, _IN_CANCEL_REJECTED = Input.CANCEL_REJECTED
+cdef int _IN_CONFIRMED_WORKING = Input.CONFIRMED_WORKING, _IN_ENGINE_LOST = Input.ENGINE_LOST
+cdef int _IN_REPLACED = Input.REPLACED, _IN_REPLACE_REJECTED = Input.REPLACE_REJECTED
+cdef int _IN_STATUS_SILENT = Input.STATUS_SILENT, _IN_STATUS_WORKING = Input.STATUS_WORKING
+cdef int _IN_UNKNOWN = Input.UNKNOWN
+cdef int _STEP_IF_COMPLETE = Step.IF_COMPLETE, _STEP_IF_NEVER_ACCEPTED = Step.IF_NEVER_ACCEPTED
+cdef int _STEP_ILLEGAL = Step.ILLEGAL, _STEP_RESUME = Step.RESUME, _STEP_REVIVE = Step.REVIVE
+cdef int _STEP_SAME = Step.SAME, _STEP_WORKING = Step.WORKING
+cdef int _ST_FILLED = OrderState.FILLED, _ST_NONE = OrderState.NONE, _ST_OPEN = OrderState.OPEN
+cdef int _ST_PARTIALLY_FILLED = OrderState.PARTIALLY_FILLED, _ST_PENDING_CANCEL = OrderState.PENDING_CANCEL
+cdef int _ST_PENDING_NEW = OrderState.PENDING_NEW, _ST_PENDING_REPLACE = OrderState.PENDING_REPLACE
+cdef int _ST_REJECTED = OrderState.REJECTED, _ST_UNKNOWN = OrderState.UNKNOWN
+cdef int _EV_CANCEL_REJECTED = EventType.CANCEL_REJECTED, _EV_FILL = EventType.FILL
+cdef int _EV_REPLACE_REJECTED = EventType.REPLACE_REJECTED, _EV_SENT = EventType.SENT, _EV_STATUS = EventType.STATUS
+cdef int _RQ_CANCEL = RequestType.CANCEL, _RQ_NEW = RequestType.NEW, _RQ_QUERY = RequestType.QUERY
+cdef int _PART_FEE = FillPart.FEE, _PART_QUANTITY = FillPart.QUANTITY
+cdef int _SIDE_BUY = Side.BUY, _SIDE_SELL = Side.SELL
 
 CLOSED_KEPT: Final = 1024
 """Closed orders kept whole, so that late duplicates of their fills are still recognised by trade id."""
@@ -242,40 +229,29 @@ class OrderListener(Protocol):
         """Fee of a trade, once per trade id; may come before or after its quantity."""
 
 
-class Working:
-    """What one strategy still has out in one instrument: quantities that may trade, and the number of live orders."""
-
-    __slots__ = ("buy", "orders", "sell")
-
-    def __init__(self) -> None:
-        self.buy = 0
-        self.sell = 0
-        self.orders = 0
-
-
-class MiniOMS:
+cdef class MiniOMS:
     """All orders of this trader. `orders` holds what is not closed; counters are plain ints read by the trader."""
 
-    def __init__(self, instance: int, listener: OrderListener, logger: logging.Logger | None = None) -> None:
+    cdef readonly object instance, listener, log
+    cdef readonly dict orders, final_states
+    cdef readonly object closed, _aged
+    cdef dict _doubted_closed, _working
+    cdef readonly long created, illegal_transitions, duplicate_fills, overfills, fill_mismatches, late_events
+    cdef readonly long external_orders
+
+    def __init__(self, instance, listener, logger=None):
         self.instance = instance
         self.listener = listener
         self.log = logger or logging.getLogger(__name__)
-        self.orders: dict[int, Order] = {}
-        self.closed: OrderedDict[int, Order] = OrderedDict()
-        self._aged: OrderedDict[int, None] = OrderedDict()
-        self._doubted_closed: dict[int, Order] = {}
-        self._working: dict[tuple[int, int], Working] = {}
-        self.created = 0
-        self.illegal_transitions = 0
-        self.duplicate_fills = 0
-        self.overfills = 0
-        self.fill_mismatches = 0
-        self.late_events = 0
-        self.external_orders = 0
+        self.orders = {}
+        self.closed = OrderedDict()
+        self._aged = OrderedDict()
+        self._doubted_closed = {}
+        self._working = {}
         self.final_states = dict.fromkeys((int(state) for state in TERMINAL_STATES), 0)
 
     # --- reading ----------------------------------------------------------------------------------------------------
-    def working(self, strategy_id: int, instrument_id: int) -> Working:
+    def working(self, strategy_id, instrument_id):
         """The running totals of one strategy and instrument: the same object for ever, so it may be kept."""
         key = (strategy_id, instrument_id)
         found = self._working.get(key)
@@ -283,21 +259,21 @@ class MiniOMS:
             found = self._working[key] = Working()
         return found
 
-    def orders_of(self, strategy_id: int) -> list[Order]:
+    def orders_of(self, strategy_id):
         """Orders of a strategy that are not closed."""
         return [order for order in self.orders.values() if order.strategy_id == strategy_id and not order.external]
 
-    def open_count(self, strategy_id: int) -> int:
+    def open_count(self, strategy_id):
         """Live orders of a strategy over all instruments."""
         return sum(working.orders for (owner, _), working in self._working.items() if owner == strategy_id)
 
     # --- our wishes -------------------------------------------------------------------------------------------------
     def create(
-        self, client_order_id: int, strategy_id: int, instrument: Instrument, side: int, price_mantissa: int,
-        quantity_mantissa: int, now_ns: int, working: Working | None = None,
-    ) -> Order:  # fmt: skip
+        self, client_order_id, int strategy_id, instrument, int side, price_mantissa, quantity_mantissa,
+        long long now_ns, Working working=None,
+    ):
         """An order that is about to be published. `working`: its running totals, where the caller has them at hand."""
-        order = Order(client_order_id, strategy_id, instrument, side)
+        cdef Order order = Order(client_order_id, strategy_id, instrument, side)
         order.state = _ST_PENDING_NEW
         order.price_mantissa = price_mantissa
         order.quantity_mantissa = order.counted_leaves = quantity_mantissa
@@ -307,15 +283,17 @@ class MiniOMS:
         self.created += 1
         if working is None:
             working = self.working(strategy_id, instrument.id)
-        if side == 1:
+        if side == _SIDE_BUY:
             working.buy += quantity_mantissa
         else:
             working.sell += quantity_mantissa
         working.orders += 1
         return order
 
-    def count(self, order: Order) -> None:
+    cdef int count(self, Order order) except -1:
         """Bring the running totals of its strategy and instrument up to date with this order."""
+        cdef Working working
+        cdef bint is_open
         if order.closed:
             leaves = 0
         elif order.state in TERMINAL_STATES:
@@ -332,9 +310,9 @@ class MiniOMS:
         order.counted_leaves = leaves
         order.counted_open = is_open
 
-    def ask_cancel(self, order: Order, now_ns: int) -> bool:
+    def ask_cancel(self, Order order not None, long long now_ns):
         """Note the wish. False: there is nothing to send (it is over, or a cancel is already on its way)."""
-        step = TRANSITIONS[order.state, _IN_ASK_CANCEL]
+        step = _STEPS[order.state][_IN_ASK_CANCEL]
         if step == _STEP_ILLEGAL or order.cancel_pending or order.external:
             return False
         order.cancel_pending = True
@@ -343,9 +321,9 @@ class MiniOMS:
             order.state_time_ns = now_ns
         return True
 
-    def ask_replace(self, order: Order, price_mantissa: int, quantity_mantissa: int, now_ns: int) -> bool:
+    def ask_replace(self, Order order not None, price_mantissa, quantity_mantissa, long long now_ns):
         """Note the wish for a new price and a new *total* quantity. False: not in a state that can be replaced."""
-        step = TRANSITIONS[order.state, _IN_ASK_REPLACE]
+        step = _STEPS[order.state][_IN_ASK_REPLACE]
         if step == _STEP_ILLEGAL or order.external:
             return False
         order.pending_price_mantissa = price_mantissa
@@ -355,7 +333,7 @@ class MiniOMS:
         self.count(order)
         return True
 
-    def not_published(self, order: Order, request_type: int, reason: int, text: str, now_ns: int) -> None:
+    def not_published(self, Order order not None, int request_type, int reason, str text, long long now_ns):
         """The request could not even be put into the ring: nothing left, so the wish is undone here and now."""
         if request_type == _RQ_NEW:
             order.state = _ST_REJECTED
@@ -370,13 +348,15 @@ class MiniOMS:
         self.listener.on_order(order)
 
     # --- the venue's words ------------------------------------------------------------------------------------------
-    def apply(self, event: OrderEvent, instrument: Instrument | None, now_ns: int) -> Order | None:
+    def apply(self, event, instrument, long long now_ns):
         """Apply one event. `instrument` is that of the event, None where it is not known here.
 
         Returns the order, or None where the event is about none (answers to cancel-all, late events of aged orders).
         """
+        cdef int given
+        cdef bint asked, news
         order_id = event.client_order_id
-        order = self.orders.get(order_id)
+        cdef Order order = self.orders.get(order_id)
         if order is None:
             order = self.closed.get(order_id)
             if order is None:
@@ -393,7 +373,7 @@ class MiniOMS:
                 if order is None:
                     return None
         given = self._input_of(event)
-        if given is None:
+        if given < 0:
             self.illegal_transitions += 1
             self.log.error("order %d: event type %d is not known here", order_id, event.event_type)
             return order
@@ -405,48 +385,56 @@ class MiniOMS:
         self._step(order, given, event.reason, news, now_ns, asked)
         return order
 
-    def engine_lost(self, venue: int, now_ns: int) -> None:
+    def engine_lost(self, int venue, long long now_ns):
         """The engine of this venue died or was replaced: whatever was in flight is UNKNOWN until the venue's word."""
+        cdef Order order
         for order in self._live_at(venue):
             order.cancel_pending = False
             self._step(order, _IN_ENGINE_LOST, Reason.DISCONNECTED, False, now_ns)
 
-    def begin_recovery(self, venue: int) -> None:
+    def begin_recovery(self, int venue):
         """A bracket begins: from here on, which orders does it mention?"""
+        cdef Order order
         for order in self._live_at(venue):
             order.recovered = False
 
-    def end_recovery(self, venue: int, now_ns: int) -> list[Order]:
+    def end_recovery(self, int venue, long long now_ns):
         """The bracket ended. Live orders that it did not mention are UNKNOWN; they are returned, to be queried."""
-        absent = [order for order in self._live_at(venue) if not order.recovered]
+        cdef Order order
+        cdef list absent = [order for order in self._live_at(venue) if not order.recovered]
         for order in absent:
             self._step(order, _IN_ABSENT, Reason.VENUE_STATUS_UNKNOWN, False, now_ns)
         return absent
 
-    def questionable(self, now_ns: int, patience_ns: int) -> Iterator[Order]:
+    def questionable(self, long long now_ns, long long patience_ns):
         """Orders whose truth the venue should be asked for: an answer or a fill is overdue, or its words disagree."""
-        for order in list(self.orders.values()):
-            waits = order.doubted or order.state not in (_ST_OPEN, _ST_PARTIALLY_FILLED)
+        cdef Order order
+        cdef list found = []
+        for order in self.orders.values():
+            waits = order.doubted or (order.state != _ST_OPEN and order.state != _ST_PARTIALLY_FILLED)
             if (
                 waits
                 and not order.external
                 and now_ns - max(order.state_time_ns, order.last_query_time_ns) >= patience_ns
             ):
-                yield order
-        for order in list(self._doubted_closed.values()):
+                found.append(order)
+        for order in self._doubted_closed.values():
             if now_ns - order.last_query_time_ns >= patience_ns:
-                yield order
+                found.append(order)
+        return found
 
     # --- steps ------------------------------------------------------------------------------------------------------
-    def _input_of(self, event: OrderEvent) -> Input | None:
-        if event.event_type != _EV_STATUS:
-            return _EVENT_INPUTS.get(event.event_type)
-        given = _STATUS_INPUTS.get(event.order_state, _IN_STATUS_SILENT)
+    cdef int _input_of(self, event) except -2:
+        """-1: an event type that is not known here."""
+        cdef int event_type = event.event_type
+        if event_type != _EV_STATUS:
+            return _EVENT_INPUTS.get(event_type, -1)
+        cdef int given = _STATUS_INPUTS.get(event.order_state, _IN_STATUS_SILENT)
         if given == _IN_STATUS_WORKING and event.request_type == _RQ_QUERY:
             return _IN_CONFIRMED_WORKING
         return given
 
-    def _meet(self, event: OrderEvent, instrument: Instrument | None, now_ns: int) -> Order | None:
+    cdef Order _meet(self, event, instrument, long long now_ns):
         """An order that this trader did not make: of an earlier trader of this instance, or somebody else's."""
         ours = instance_of(event.client_order_id) == self.instance
         if event.event_type in (_EV_CANCEL_REJECTED, _EV_REPLACE_REJECTED, _EV_SENT):
@@ -462,7 +450,7 @@ class MiniOMS:
             )
             self.late_events += 1
             return None
-        order = Order(event.client_order_id, strategy_of(event.client_order_id) if ours else 0, instrument, event.side)
+        cdef Order order = Order(event.client_order_id, strategy_of(event.client_order_id) if ours else 0, instrument, event.side)
         order.state = _ST_UNKNOWN
         order.adopted, order.external = ours, not ours
         order.create_time_ns = order.state_time_ns = now_ns
@@ -477,9 +465,9 @@ class MiniOMS:
         self.count(order)
         return order
 
-    def _take_facts(self, order: Order, event: OrderEvent, given: Input) -> bool:
+    cdef bint _take_facts(self, Order order, event, int given) except -1:
         """What an event says besides its kind. True where the strategy should hear of it even if the state stays."""
-        news = False
+        cdef bint news = False, first_acceptance, names_terms
         first_acceptance = given == _IN_ACCEPTED and not order.accepted
         if given in _PROOF_OF_LIFE:
             order.accepted = True
@@ -506,19 +494,21 @@ class MiniOMS:
             order.error_code = event.error_code
         return news
 
-    def _take_fill(self, order: Order, event: OrderEvent) -> bool:
+    cdef bint _take_fill(self, Order order, event) except -1:
         """Merge the parts of a trade. False where nothing of it is new."""
-        fill = order.fills.get(event.trade_id)
+        cdef bytes trade_id = event.trade_id
+        cdef Fill fill = order.fills.get(trade_id)
         if fill is None:
-            fill = order.fills[event.trade_id] = Fill(order, event.trade_id)
-        new = event.parts & ~fill.parts
-        if event.parts & fill.parts & _PART_QUANTITY and (event.last_price, event.last_quantity) != (
+            fill = order.fills[trade_id] = Fill(order, trade_id)
+        cdef int parts = event.parts
+        cdef int new = parts & ~fill.parts
+        if parts & fill.parts & _PART_QUANTITY and (event.last_price, event.last_quantity) != (
             fill.price_mantissa, fill.quantity_mantissa,
         ):  # fmt: skip
             self.fill_mismatches += 1
             self.log.error(
                 "order %d: trade %r was %d@%d and is now reported as %d@%d; the first is kept", order.client_order_id,
-                event.trade_id, fill.quantity_mantissa, fill.price_mantissa, event.last_quantity, event.last_price,
+                trade_id, fill.quantity_mantissa, fill.price_mantissa, event.last_quantity, event.last_price,
             )  # fmt: skip
         if not new:
             self.duplicate_fills += 1
@@ -545,16 +535,19 @@ class MiniOMS:
             self.listener.on_fee(order, fill)
         return True
 
-    def _step(self, order: Order, given: Input, reason: int, news: bool, now_ns: int, asked: bool = False) -> None:
-        before, was_closed = order.state, order.closed
-        step = TRANSITIONS[before, given]
+    cdef int _step(
+        self, Order order, int given, int reason, bint news, long long now_ns, bint asked=False
+    ) except -1:
+        cdef int before = order.state
+        cdef bint was_closed = order.closed
+        cdef int step = _STEPS[before][given]
         if step == _STEP_IF_NEVER_ACCEPTED:
             step = _STEP_ILLEGAL if order.accepted else _ST_REJECTED
         if step == _STEP_ILLEGAL:
             self._illegal(order, given)
             if not asked:
                 self._settle(order)
-                return
+                return 0
             step = _CONFIRMED_STATES[given]
         elif step == _STEP_REVIVE:
             self._illegal(order, given)
@@ -573,7 +566,7 @@ class MiniOMS:
         if news or order.state != before or order.closed != was_closed:
             self.listener.on_order(order)
 
-    def _next(self, order: Order, step: int) -> int:
+    cdef int _next(self, Order order, int step) except -1:
         """The state that a step means for this order."""
         if step < _STEP_SAME:
             if step in TERMINAL_STATES:
@@ -601,10 +594,9 @@ class MiniOMS:
             return _ST_PENDING_REPLACE
         return _ST_PARTIALLY_FILLED if order.filled_mantissa else _ST_OPEN
 
-    def _settle(self, order: Order) -> None:
+    cdef int _settle(self, Order order) except -1:
         """Bring totals and the place of the order (open, closed, aged) up to date with its state and fills."""
-        terminal = order.state in TERMINAL_STATES
-        closed = terminal and order.filled_mantissa >= order.cumulative_mantissa
+        cdef bint closed = order.state in TERMINAL_STATES and order.filled_mantissa >= order.cumulative_mantissa
         if closed and not order.closed:
             order.closed = True
             self.orders.pop(order.client_order_id, None)
@@ -624,7 +616,7 @@ class MiniOMS:
             self._doubted_closed.pop(order.client_order_id, None)
         self.count(order)
 
-    def _count_final(self, order: Order, state: int) -> None:
+    cdef int _count_final(self, Order order, int state) except -1:
         """Keep `final_states` the number of closed orders by the state they closed in."""
         if order.closed_state:
             self.final_states[order.closed_state] -= 1
@@ -632,7 +624,7 @@ class MiniOMS:
             self.final_states[state] += 1
         order.closed_state = state
 
-    def _age(self) -> None:
+    cdef int _age(self) except -1:
         while len(self.closed) > CLOSED_KEPT:
             order_id, _ = self.closed.popitem(last=False)
             self._doubted_closed.pop(order_id, None)
@@ -640,15 +632,16 @@ class MiniOMS:
         while len(self._aged) > AGED_KEPT:
             self._aged.popitem(last=False)
 
-    def _illegal(self, order: Order, given: Input) -> None:
+    cdef int _illegal(self, Order order, int given) except -1:
         self.illegal_transitions += 1
         order.doubted = True
         self.log.error(
             "order %d: %s is not possible in state %s; the venue will be asked",
-            order.client_order_id, given.name, OrderState(order.state).name,
+            order.client_order_id, Input(given).name, OrderState(order.state).name,
         )  # fmt: skip
 
-    def _live_at(self, venue: int) -> list[Order]:
+    cdef list _live_at(self, int venue):
+        cdef Order order
         return [
             order for order in self.orders.values()
             if order.instrument.venue == venue and order.state not in TERMINAL_STATES and not order.external
