@@ -112,6 +112,27 @@ class MarkPrice(msgspec.Struct, frozen=True):
     greeks: Greeks | None = None
 
 
+class IndexPrice(msgspec.Struct, frozen=True):
+    """An index that several instruments are settled against."""
+
+    index: str
+    exchange_time_ns: int
+    price: float
+
+
+class PlatformChange(msgspec.Struct, frozen=True):
+    """Trading in the instruments of an index ("" = in all) is locked, or possible again."""
+
+    index: str
+    locked: bool
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """The venue is there; with `asks` it closes the connection unless it is told that we are too."""
+
+    asks: bool
+
+
 class InstrumentChange(msgspec.Struct, frozen=True):
     """An instrument was listed, halted, resumed or closed."""
 
@@ -125,6 +146,8 @@ class ControlReply(msgspec.Struct, frozen=True):
 
     request_id: int | None
     error: str = ""
+    result: bytes = b""
+    """What it says where it agreed, as JSON; only for venues that answer more than "done"."""
 
 
 class Subscribed(msgspec.Struct, frozen=True):
@@ -141,7 +164,8 @@ class Ignored(msgspec.Struct, frozen=True):
 
 
 _Data = BookSnapshot | BookDelta | BestQuote | QuoteChange | PublicTrade | PublicTrades | MarkPrice
-MarketEvent = _Data | InstrumentChange | Subscribed | ControlReply | Ignored
+_State = IndexPrice | InstrumentChange | PlatformChange | Heartbeat | Subscribed | ControlReply
+MarketEvent = _Data | _State | Ignored
 
 
 class MalformedFrame(Exception):

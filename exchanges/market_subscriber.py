@@ -33,21 +33,24 @@ from exchanges.market_events import (
     BestQuote,
     BookDelta,
     BookSnapshot,
-    ControlReply,
     Ignored,
-    InstrumentChange,
     MalformedFrame,
     MarketEvent,
     MarkPrice,
     PublicTrade,
     PublicTrades,
-    QuoteChange,
-    Subscribed,
 )
 from exchanges.monitor import ExchangeMonitor
 from exchanges.websocket import SilentStreams, WebSocketConnection, WebSocketPolicy
 from shm.clock import monotonic_ns
-from shm.layout import CONNECTIONS_PER_PROCESS, ROW_MASK, ConnectionState, MarketStatusCode, ProcessState
+from shm.layout import (
+    CONNECTIONS_PER_PROCESS,
+    ROW_MASK,
+    ConnectionState,
+    InstrumentStatus,
+    MarketStatusCode,
+    ProcessState,
+)
 from shm.records import InstrumentRow
 from shm.table import TableWriter
 
@@ -88,6 +91,8 @@ class Instrument:
     sequencer: Any  # the venue's BookSequencer; what is common of it is Sequencer
     failures: int = 0
     not_before_ns: int = 0
+    closed: bool = False
+    """Expired or delisted while we run: it has no book any more, and nobody waits for one."""
 
     @property
     def symbol(self) -> str:
@@ -123,6 +128,7 @@ class MarketSubscriber:
         self._instrument_rows = TableWriter(context.segment(f"{venue}.instruments"))
         self._monitor = ExchangeMonitor(context.settings.stale_after_ms * 1_000_000, context.counters, context.log)
         self._codec: MarketDecoder
+        self._rows: dict[str, InstrumentRow] = {}
         self._instruments: dict[str, Instrument] = {}
         self._connections: list[WebSocketConnection] = []
         self._said: set[str] = set()
@@ -160,13 +166,20 @@ class MarketSubscriber:
         raise NotImplementedError
 
     def _on_event(self, event: MarketEvent, receive_time_ns: int) -> None:
-        """An event that only this venue has."""
+        """A reply, or an event that not every venue has."""
         raise AssertionError(f"nobody decodes {type(event).__name__} here")
+
+    def _heard_ns(self) -> int:
+        """Newest frame of the connection of the books, where a quiet book is a good one; 0: books never rest."""
+        return 0
+
+    def _on_lost(self) -> None:
+        """A connection is gone: replies that were awaited do not come."""
 
     # --- ExchangeSubscriber -----------------------------------------------------------------------------------------
     @property
     def ready(self) -> bool:
-        return bool(self._instruments) and all(entry.feed.good for entry in self._instruments.values())
+        return bool(self._instruments) and all(entry.feed.good or entry.closed for entry in self._instruments.values())
 
     def connections(self) -> Sequence[ConnectionHealth]:
         """Where there are more than the process row has room for, those that are not up come first."""
@@ -252,6 +265,15 @@ class MarketSubscriber:
 
     def _write_rows(self, rows: Sequence[InstrumentRow]) -> None:
         for row in rows:
+            self._rows[row.symbol.decode()] = row
+            self._instrument_rows.write(row.instrument_id & ROW_MASK, row)
+
+    def _set_status(self, symbol: str, status: InstrumentStatus) -> None:
+        """Of an instrument whose row is written."""
+        row = self._rows[symbol]
+        if row.status != status:
+            self._log.info("%s: now %s", symbol, status.name)
+            row.status = status
             self._instrument_rows.write(row.instrument_id & ROW_MASK, row)
 
     async def _refresh_rows(self, fresh: bool) -> None:
@@ -320,6 +342,7 @@ class MarketSubscriber:
                 self._withdraw(entries, MarketStatusCode.DISCONNECTED)
                 for entry in entries:
                     self._monitor.reset(entry.feed)
+            self._on_lost()
 
         def retrying(text: str) -> None:
             self._retry_text = f"{base}: {text}"
@@ -402,12 +425,15 @@ class MarketSubscriber:
                 for trade in trades:
                     self._instruments[trade.symbol].feed.publish_trade(trade, receive_time_ns)
             case MarkPrice(symbol=symbol):
-                self._instruments[symbol].feed.publish_ticker(event, receive_time_ns)
-            case ControlReply() | InstrumentChange() | QuoteChange() | Subscribed():
-                self._on_event(event, receive_time_ns)
+                self._publish_ticker(self._instruments[symbol], event, receive_time_ns)
             case Ignored(kind=kind):
                 self._counters.add("ignored")
                 self._say(kind, "ignored: %s (said once for this kind)", kind)
+            case _:
+                self._on_event(event, receive_time_ns)
+
+    def _publish_ticker(self, entry: Instrument, event: MarkPrice, receive_time_ns: int) -> None:
+        entry.feed.publish_ticker(event, receive_time_ns)
 
     # --- snapshots --------------------------------------------------------------------------------------------------
     def _resync(self, entry: Instrument) -> None:
@@ -435,7 +461,8 @@ class MarketSubscriber:
     # --- the process's state ----------------------------------------------------------------------------------------
     async def _tick(self) -> None:
         while True:
-            self._monitor.check((entry.feed for entry in self._instruments.values()), monotonic_ns())
+            feeds = (entry.feed for entry in self._instruments.values())
+            self._monitor.check(feeds, monotonic_ns(), self._heard_ns())
             self._context.set_state(*self._state())
             await asyncio.sleep(TICK_S)
 
@@ -445,7 +472,7 @@ class MarketSubscriber:
         stale = [symbol for symbol, entry in self._instruments.items() if entry.feed.live and entry.feed.stale]
         if stale:
             return ProcessState.UNHEALTHY, f"stale: {', '.join(stale)}"
-        missing = [symbol for symbol, entry in self._instruments.items() if not entry.feed.live]
+        missing = [symbol for symbol, entry in self._instruments.items() if not entry.feed.live and not entry.closed]
         if missing:
             return ProcessState.RECOVERING, f"no book yet: {', '.join(missing)}"
         return ProcessState.READY, ""

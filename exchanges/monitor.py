@@ -37,18 +37,20 @@ class ExchangeMonitor:
         self._baselines: dict[str, DelayBaseline] = {}
         self._measured: dict[str, int] = {}
 
-    def check(self, feeds: Iterable[InstrumentFeed], now_ns: int) -> None:
+    def check(self, feeds: Iterable[InstrumentFeed], now_ns: int, heard_ns: int = 0) -> None:
+        """heard_ns: newest frame of the connection that carries the books, for venues that send a book only when it
+        changes: there a quiet book is a good one for as long as its connection speaks."""
         for feed in feeds:
             if feed.live:
-                self._check(feed, now_ns)
+                self._check(feed, now_ns, max(feed.book_receive_time_ns, heard_ns))
 
     def reset(self, feed: InstrumentFeed) -> None:
         """The feed's connection was lost."""
         self._baselines.pop(feed.symbol, None)
         self._measured.pop(feed.symbol, None)
 
-    def _check(self, feed: InstrumentFeed, now_ns: int) -> None:
-        age = now_ns - feed.book_receive_time_ns
+    def _check(self, feed: InstrumentFeed, now_ns: int, heard_ns: int) -> None:
+        age = now_ns - heard_ns
         baseline = self._baselines.setdefault(feed.symbol, DelayBaseline(self._stale_after_ns))
         growth = baseline.growth(feed.delay_ns, now_ns)
         self._age.record(age)

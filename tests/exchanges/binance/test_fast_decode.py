@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import mmap
-import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +14,7 @@ from exchanges.instrument_feed import InstrumentFeed, MarketOutput
 from exchanges.instrument_rows import Scales
 from exchanges.market_events import BookDelta, MalformedFrame
 from shm.layout import MarketStatusCode, RecordKind, Side
+from tests.exchanges.frame_fuzz import memory_that_ends, mutated
 
 SCALES = {"BTCUSDT": Scales(2, 3), "AKROUSDT": Scales(5, 0), "币安USDT": Scales(4, 1)}
 CODEC = MarketCodec(SCALES)
@@ -194,62 +191,28 @@ def test_a_frame_of_more_levels_than_there_is_room_for_is_left_to_the_declared_d
 
 
 def test_mutated_frames_are_refused_or_understood_alike() -> None:
-    """20,000 frames with bytes changed, cut, doubled and moved."""
-    chance = random.Random(20240808)
-    interesting = b'"{}[],:.0123456789-eE\\ \x00\xff'
     taken = 0
-    for number in range(20_000):
-        frame = bytearray(FRAMES[number % len(FRAMES)])
-        for _ in range(chance.choice((1, 1, 1, 2, 4))):
-            at = chance.randrange(len(frame))
-            match chance.randrange(5):
-                case 0:
-                    frame[at] = chance.choice(interesting)
-                case 1:
-                    frame[at] ^= 1 << chance.randrange(8)
-                case 2:
-                    del frame[at : at + chance.randrange(1, 9)]
-                case 3:
-                    frame[at:at] = frame[max(0, at - chance.randrange(1, 9)) : at]
-                case _:
-                    frame[at:at] = bytes([chance.choice(interesting)])
-            if not frame:
-                break
+    for frame in mutated(FRAMES, 20_000, 20240808):
         try:
-            taken += agree(bytes(frame))
+            taken += agree(frame)
         except MalformedFrame as malformed:
-            raise AssertionError(f"the scanner took what is malformed: {bytes(frame)!r}") from malformed
+            raise AssertionError(f"the scanner took what is malformed: {frame!r}") from malformed
     assert taken > 500  # digits changed to other digits: the comparison is not empty
 
 
-@pytest.fixture
-def last_page() -> Iterator[Any]:
-    """One readable page whose next is not: a read behind the end is a crash, not a wrong answer."""
-    page = mmap.PAGESIZE
-    memory = mmap.mmap(-1, 2 * page)
-    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.mprotect(ctypes.c_void_p(address + page), page, 0) == 0
-    yield lambda frame: _flush(memory, page, frame)
-    assert libc.mprotect(ctypes.c_void_p(address + page), page, mmap.PROT_READ | mmap.PROT_WRITE) == 0
+def test_no_prefix_of_a_frame_is_read_behind_its_end() -> None:
+    with memory_that_ends() as put:
+        for frame in FRAMES:
+            for size in range(len(frame)):
+                assert SCANNER.decode(put(frame[:size])) is None
+            assert SCANNER.decode(put(frame)) is not None
 
 
-def _flush(memory: mmap.mmap, page: int, frame: bytes) -> memoryview:
-    memory[page - len(frame) : page] = frame
-    return memoryview(memory)[page - len(frame) : page]
-
-
-def test_no_prefix_of_a_frame_is_read_behind_its_end(last_page: Any) -> None:
-    for frame in FRAMES:
-        for size in range(len(frame)):
-            assert SCANNER.decode(last_page(frame[:size])) is None
-        assert SCANNER.decode(last_page(frame)) is not None
-
-
-def test_no_cut_off_number_is_read_behind_its_end(last_page: Any) -> None:
-    for text in (b'{"e":"bookTicker","u":', b'{"stream":"', b'{"e":"bookTicker","u":1,"s":"BTCUSDT","b":"'):
-        for digits in (b"", b"1", b"1.", b"1.1", b"11111111111111111111"):
-            assert SCANNER.decode(last_page(text + digits)) is None
+def test_no_cut_off_number_is_read_behind_its_end() -> None:
+    with memory_that_ends() as put:
+        for text in (b'{"e":"bookTicker","u":', b'{"stream":"', b'{"e":"bookTicker","u":1,"s":"BTCUSDT","b":"'):
+            for digits in (b"", b"1", b"1.", b"1.1", b"11111111111111111111"):
+                assert SCANNER.decode(put(text + digits)) is None
 
 
 def test_a_symbol_is_added_once_and_long_ones_stay_with_the_declared_decoder() -> None:

@@ -1,0 +1,480 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The hot public frames, scanned in place: bytes -> numbers -> book -> ring without one Python object.
+
+The rule: the envelope is the recorded one byte by byte; inside, keys may stand in any order, because the venue's do not
+keep one. Each is verified as it comes, and at the first byte that is not as expected the scanner gives up and says
+SURPRISE: the declared decoder (codec.py) has the word. So it may refuse too much but never reads a value from the wrong
+place, never looks at or behind the end of the frame, and nothing is applied before the whole frame was understood. What
+it accepts, the declared decoder decodes to the same event (tests/exchanges/deribit/test_fast_decode.py).
+
+Frames {"jsonrpc":"2.0","method":"subscription","params":{"channel":"<channel>","data":<data>}}, data of
+    book.<symbol>.<interval>      {"type":"change","timestamp":,"instrument_name":"","prev_change_id":,"change_id":,
+                                   "bids":[["new",price,amount]],"asks":[]}; a snapshot is left to the declared decoder
+    quote.<symbol>                {"timestamp":,"instrument_name":"","best_bid_price":,"best_bid_amount":,...}
+    trades.<symbol>.<interval>    [{"trade_seq":,"trade_id":"","timestamp":,"price":,"amount":,"direction":"buy",...}]
+
+Who calls it: MarketListener is the receiving end of subscriber.py's connection; FrameScanner alone is for tests and
+bench. One thread.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcmp
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+
+from exchanges.decimal_text cimport cl_scan_number
+from exchanges.frame_cursor cimport Cursor, cl_take, cl_take_integer, take_text, take_time
+from exchanges.frame_listener cimport FrameListener
+from exchanges.instrument_feed cimport InstrumentFeed
+from exchanges.order_book cimport Level
+from exchanges.symbol_table cimport SymbolEntry, SymbolTable
+from shm.counters cimport Counter
+
+from exchanges.market_events import BestQuote, BookDelta, PublicTrade, PublicTrades
+from shm.layout import Side
+
+COUNTERS = ("frames", "surprises")
+"""`surprises`: frames left to the declared decoder: snapshots, tickers, and what is rare."""
+
+cdef enum:
+    MAX_LEVELS = 8192           # a side of one frame
+    MAX_TRADES = 512            # of one frame; the venue sends those of 100 ms together
+
+cdef uint8_t _BUY = Side.BUY, _SELL = Side.SELL
+
+
+cdef enum Kind:
+    SURPRISE = 0
+    BOOK = 1
+    QUOTE = 2
+    TRADES = 3
+
+
+cdef struct Trade:
+    uint64_t sequence
+    int64_t time_ns
+    int64_t price
+    int64_t quantity
+    uint8_t side
+
+
+cdef struct Scanned:
+    SymbolEntry* entry
+    int64_t time_ns
+    uint64_t change_id
+    uint64_t previous_id
+    Py_ssize_t bid_count
+    Py_ssize_t ask_count
+    int64_t bid_price
+    int64_t bid_quantity
+    int64_t ask_price
+    int64_t ask_quantity
+    Py_ssize_t trade_count
+
+
+cdef inline bint _is(const char* text, Py_ssize_t size, const char* word, Py_ssize_t length) noexcept nogil:
+    return size == length and memcmp(text, word, length) == 0
+
+
+cdef inline bint _once(uint32_t* seen, uint32_t bit) noexcept nogil:
+    """False: this key was there before."""
+    if seen[0] & bit:
+        return False
+    seen[0] |= bit
+    return True
+
+
+cdef inline bint _take_number(Cursor* c, int scale, int64_t* mantissa) noexcept nogil:
+    cdef const char* stop = cl_scan_number(c.p, c.end, scale, mantissa)
+    if stop == NULL:
+        return False
+    c.p = stop
+    return True
+
+
+cdef inline bint _take_number_or_null(Cursor* c, int scale, int64_t* mantissa) noexcept nogil:
+    if cl_take(c, b'null'):
+        mantissa[0] = 0
+        return True
+    return _take_number(c, scale, mantissa)
+
+
+cdef inline bint _take_key(Cursor* c, const char** key, Py_ssize_t* size) noexcept nogil:
+    """`"key":`"""
+    return cl_take(c, b'"') and take_text(c, key, size) and cl_take(c, b':')
+
+
+cdef bint _skip_digits(Cursor* c) noexcept nogil:
+    cdef const char* start = c.p
+    while c.p < c.end and b'0' <= c.p[0] <= b'9':
+        c.p += 1
+    return c.p > start
+
+
+cdef bint _skip_scalar(Cursor* c) noexcept nogil:
+    """A value that nobody reads, if it is a plain one: printable ASCII text, a number by JSON's grammar, a word."""
+    cdef const char* start
+    if c.p >= c.end:
+        return False
+    if c.p[0] == b'"':
+        c.p += 1
+        while c.p < c.end and c.p[0] != b'"':
+            if not 32 <= c.p[0] < 127 or c.p[0] == b'\\':
+                return False
+            c.p += 1
+        return cl_take(c, b'"')
+    if cl_take(c, b'true') or cl_take(c, b'false') or cl_take(c, b'null'):
+        return True
+    cl_take(c, b'-')
+    start = c.p
+    if not _skip_digits(c) or (start[0] == b'0' and c.p - start > 1):
+        return False
+    if cl_take(c, b'.') and not _skip_digits(c):
+        return False
+    if cl_take(c, b'e') or cl_take(c, b'E'):
+        cl_take(c, b'-') or cl_take(c, b'+')
+        # Exponents beyond three digits are no numbers of this venue, and some decoders overflow on them.
+        start = c.p
+        return _skip_digits(c) and c.p - start <= 3
+    return True
+
+
+cdef inline bint _key_is_plain(const char* key, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(size):
+        if not 32 <= key[i] < 127:
+            return False
+    return True
+
+
+cdef bint _take_levels(Cursor* c, SymbolEntry* entry, Level* levels, Py_ssize_t* count) noexcept nogil:
+    cdef Py_ssize_t n = 0
+    cdef bint deleted
+    if not cl_take(c, b'['):
+        return False
+    if not cl_take(c, b']'):
+        while True:
+            if n == MAX_LEVELS or not cl_take(c, b'["'):
+                return False
+            deleted = False
+            if not (cl_take(c, b'change",') or cl_take(c, b'new",')):
+                if not cl_take(c, b'delete",'):
+                    return False
+                deleted = True
+            if not (
+                _take_number(c, entry.price_scale, &levels[n].price) and cl_take(c, b',')
+                and _take_number(c, entry.quantity_scale, &levels[n].quantity) and cl_take(c, b']')
+            ):
+                return False
+            if levels[n].price == 0:
+                return False
+            if deleted:
+                levels[n].quantity = 0
+            n += 1
+            if cl_take(c, b','):
+                continue
+            if cl_take(c, b']'):
+                break
+            return False
+    count[0] = n
+    return True
+
+
+cdef class FrameScanner:
+    """The instruments it knows, and room for one decoded frame."""
+
+    cdef SymbolTable symbols
+    cdef Level* bids
+    cdef Level* asks
+    cdef Trade* trades
+    cdef Scanned found
+
+    def __cinit__(self):
+        self.symbols = SymbolTable()
+        self.bids = <Level*> malloc(MAX_LEVELS * sizeof(Level))
+        self.asks = <Level*> malloc(MAX_LEVELS * sizeof(Level))
+        self.trades = <Trade*> malloc(MAX_TRADES * sizeof(Trade))
+        if self.bids == NULL or self.asks == NULL or self.trades == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.bids)
+        free(self.asks)
+        free(self.trades)
+
+    def add(self, str symbol not None, int price_scale, int quantity_scale, feed=None):
+        """Know this symbol. Symbols too long for the table stay with the declared decoder."""
+        self.symbols.add(symbol, price_scale, quantity_scale, feed)
+
+    # --- the scan ---------------------------------------------------------------------------------------------------
+    cdef Kind scan(self, const char* data, Py_ssize_t size) noexcept nogil:
+        """What the frame is; its numbers stand in `found`, its levels in `bids` and `asks`, until the next call."""
+        cdef Cursor c
+        cdef Kind kind
+        cdef bint ok
+        c.p, c.end = data, data + size
+        if not cl_take(&c, b'{"jsonrpc":"2.0","method":"subscription","params":{"channel":"'):
+            return SURPRISE
+        if cl_take(&c, b'book.'):
+            kind = BOOK
+        elif cl_take(&c, b'quote.'):
+            kind = QUOTE
+        elif cl_take(&c, b'trades.'):
+            kind = TRADES
+        else:
+            return SURPRISE
+        if not self._channel(&c, kind != QUOTE):
+            return SURPRISE
+        if kind == BOOK:
+            ok = self._book(&c)
+        elif kind == QUOTE:
+            ok = self._quote(&c)
+        else:
+            ok = self._trades(&c)
+        return kind if ok and cl_take(&c, b'}}') and c.p == c.end else SURPRISE
+
+    cdef bint _channel(self, Cursor* c, bint interval) noexcept nogil:
+        """`<symbol>.<interval>","data":`"""
+        cdef const char* name = c.p
+        while c.p < c.end and c.p[0] != b'.' and c.p[0] != b'"':
+            c.p += 1
+        self.found.entry = self.symbols.find(name, c.p - name)
+        if self.found.entry == NULL:
+            return False
+        if interval and not (cl_take(c, b'.100ms') or cl_take(c, b'.raw') or cl_take(c, b'.agg2')):
+            return False
+        return cl_take(c, b'","data":')
+
+    cdef inline bint _instrument(self, Cursor* c) noexcept nogil:
+        """`"<symbol>"`, which must be the channel's."""
+        cdef SymbolEntry* entry = self.found.entry
+        if not cl_take(c, b'"') or c.end - c.p < entry.size or memcmp(c.p, entry.symbol, entry.size) != 0:
+            return False
+        c.p += entry.size
+        return cl_take(c, b'"')
+
+    cdef bint _book(self, Cursor* c) noexcept nogil:
+        cdef Scanned* f = &self.found
+        cdef const char* key
+        cdef Py_ssize_t size
+        cdef uint32_t seen = 0
+        cdef bint ok
+        if not cl_take(c, b'{'):
+            return False
+        while True:
+            if not _take_key(c, &key, &size):
+                return False
+            if _is(key, size, b'bids', 4):
+                ok = _once(&seen, 1) and _take_levels(c, f.entry, self.bids, &f.bid_count)
+            elif _is(key, size, b'asks', 4):
+                ok = _once(&seen, 2) and _take_levels(c, f.entry, self.asks, &f.ask_count)
+            elif _is(key, size, b'change_id', 9):
+                ok = _once(&seen, 4) and cl_take_integer(c, &f.change_id)
+            elif _is(key, size, b'prev_change_id', 14):
+                ok = _once(&seen, 8) and cl_take_integer(c, &f.previous_id)
+            elif _is(key, size, b'timestamp', 9):
+                ok = _once(&seen, 16) and take_time(c, &f.time_ns)
+            elif _is(key, size, b'instrument_name', 15):
+                ok = _once(&seen, 32) and self._instrument(c)
+            elif _is(key, size, b'type', 4):
+                ok = _once(&seen, 64) and cl_take(c, b'"change"')
+            else:
+                ok = False
+            if not ok:
+                return False
+            if cl_take(c, b','):
+                continue
+            return cl_take(c, b'}') and seen & 63 == 63
+
+    cdef bint _quote(self, Cursor* c) noexcept nogil:
+        cdef Scanned* f = &self.found
+        cdef const char* key
+        cdef Py_ssize_t size
+        cdef uint32_t seen = 0
+        cdef bint ok
+        if not cl_take(c, b'{'):
+            return False
+        while True:
+            if not _take_key(c, &key, &size):
+                return False
+            if _is(key, size, b'best_bid_price', 14):
+                ok = _once(&seen, 1) and _take_number_or_null(c, f.entry.price_scale, &f.bid_price)
+            elif _is(key, size, b'best_bid_amount', 15):
+                ok = _once(&seen, 2) and _take_number_or_null(c, f.entry.quantity_scale, &f.bid_quantity)
+            elif _is(key, size, b'best_ask_price', 14):
+                ok = _once(&seen, 4) and _take_number_or_null(c, f.entry.price_scale, &f.ask_price)
+            elif _is(key, size, b'best_ask_amount', 15):
+                ok = _once(&seen, 8) and _take_number_or_null(c, f.entry.quantity_scale, &f.ask_quantity)
+            elif _is(key, size, b'timestamp', 9):
+                ok = _once(&seen, 16) and take_time(c, &f.time_ns)
+            elif _is(key, size, b'instrument_name', 15):
+                ok = _once(&seen, 32) and self._instrument(c)
+            else:
+                ok = False
+            if not ok:
+                return False
+            if cl_take(c, b','):
+                continue
+            if not cl_take(c, b'}') or seen != 63:
+                return False
+            if f.bid_price == 0 or f.bid_quantity == 0:
+                f.bid_price = f.bid_quantity = 0
+            if f.ask_price == 0 or f.ask_quantity == 0:
+                f.ask_price = f.ask_quantity = 0
+            return True
+
+    cdef bint _trades(self, Cursor* c) noexcept nogil:
+        cdef Py_ssize_t n = 0
+        if not cl_take(c, b'['):
+            return False
+        while True:
+            if n == MAX_TRADES or not self._trade(c, &self.trades[n]):
+                return False
+            n += 1
+            if cl_take(c, b','):
+                continue
+            self.found.trade_count = n
+            return cl_take(c, b']')
+
+    cdef bint _trade(self, Cursor* c, Trade* trade) noexcept nogil:
+        cdef SymbolEntry* entry = self.found.entry
+        cdef const char* key
+        cdef const char* text
+        cdef Py_ssize_t size, length
+        cdef uint32_t seen = 0
+        cdef bint ok
+        if not cl_take(c, b'{'):
+            return False
+        while True:
+            if not _take_key(c, &key, &size):
+                return False
+            if _is(key, size, b'price', 5):
+                ok = _once(&seen, 1) and _take_number(c, entry.price_scale, &trade.price) and trade.price != 0
+            elif _is(key, size, b'amount', 6):
+                ok = _once(&seen, 2) and _take_number(c, entry.quantity_scale, &trade.quantity)
+            elif _is(key, size, b'trade_seq', 9):
+                ok = _once(&seen, 4) and cl_take_integer(c, &trade.sequence)
+            elif _is(key, size, b'timestamp', 9):
+                ok = _once(&seen, 8) and take_time(c, &trade.time_ns)
+            elif _is(key, size, b'instrument_name', 15):
+                ok = _once(&seen, 16) and self._instrument(c)
+            elif _is(key, size, b'direction', 9):
+                ok = _once(&seen, 32)
+                if cl_take(c, b'"buy"'):
+                    trade.side = _BUY
+                elif cl_take(c, b'"sell"'):
+                    trade.side = _SELL
+                else:
+                    ok = False
+            elif _is(key, size, b'trade_id', 8):
+                ok = _once(&seen, 64) and c.p < c.end and c.p[0] == b'"' and _skip_scalar(c)
+            else:
+                ok = _key_is_plain(key, size) and _skip_scalar(c)
+            if not ok:
+                return False
+            if cl_take(c, b','):
+                continue
+            return cl_take(c, b'}') and seen == 127
+
+    # --- the same as Python objects: tests, bench, and deltas that the sequencer has to judge ---------------------------
+    def decode(self, frame):
+        """The event that MarketCodec.decode gives, or None for a surprise. `frame` is any buffer."""
+        cdef Py_buffer view
+        cdef Kind kind
+        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
+        try:
+            kind = self.scan(<const char*> view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+        return self.event(kind)
+
+    def recognises(self, frame):
+        """Whether the scan takes the frame: `decode` without the objects, for bench."""
+        cdef Py_buffer view
+        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
+        try:
+            return self.scan(<const char*> view.buf, view.len) != SURPRISE
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef object event(self, Kind kind):
+        cdef Scanned* f = &self.found
+        cdef Trade* trade
+        cdef str symbol
+        cdef Py_ssize_t i
+        if kind == SURPRISE:
+            return None
+        symbol = f.entry.symbol[:f.entry.size].decode()
+        if kind == BOOK:
+            return BookDelta(symbol, f.change_id, f.change_id, f.previous_id, f.time_ns,
+                             [(self.bids[i].price, self.bids[i].quantity) for i in range(f.bid_count)],
+                             [(self.asks[i].price, self.asks[i].quantity) for i in range(f.ask_count)])
+        if kind == QUOTE:
+            return BestQuote(symbol, 0, f.time_ns, f.bid_price, f.bid_quantity, f.ask_price, f.ask_quantity)
+        trades = []
+        for i in range(f.trade_count):
+            trade = &self.trades[i]
+            side = Side.BUY if trade.side == _BUY else Side.SELL
+            trades.append(PublicTrade(symbol, trade.sequence, trade.time_ns, trade.price, trade.quantity, side))
+        return PublicTrades(tuple(trades))
+
+
+cdef class MarketListener(FrameListener):
+    """Frame buffer -> ring, for one connection.
+
+    `handler` gets what is rare, in the order of arrival, and must not raise:
+        on_surprise(payload: bytes, receive_time_ns)    the declared decoder has the word
+        on_delta(feed, delta, receive_time_ns)          the book is not live, or the delta does not follow
+        on_crossed(feed)                                a delta that follows made the book cross; it is withdrawn
+    """
+
+    cdef FrameScanner scanner
+    cdef object handler
+    cdef Counter frames_counter, surprises_counter
+
+    def __init__(self, FrameScanner scanner not None, handler, counters):
+        self.scanner = scanner
+        self.handler = handler
+        counters.declare(COUNTERS)
+        self.frames_counter = counters.counter("frames")
+        self.surprises_counter = counters.counter("surprises")
+
+    cdef int on_payload(self, const char* data, Py_ssize_t size, int64_t receive_time_ns) except -1:
+        cdef FrameScanner scanner = self.scanner
+        cdef Kind kind = scanner.scan(data, size)
+        cdef Scanned* f = &scanner.found
+        cdef Trade* trade
+        cdef InstrumentFeed feed
+        cdef Py_ssize_t i
+        self.frames_counter.bump(1)
+        if kind == SURPRISE:
+            self.surprises_counter.bump(1)
+            self.handler.on_surprise(data[:size], receive_time_ns)
+            return 0
+        feed = <InstrumentFeed> f.entry.feed
+        if kind == QUOTE:
+            feed.quote(0, f.bid_price, f.bid_quantity, f.ask_price, f.ask_quantity, f.time_ns, receive_time_ns)
+        elif kind == BOOK:
+            feed.note_depth(f.time_ns, receive_time_ns)
+            if not feed.follows(f.previous_id):
+                self.handler.on_delta(feed, scanner.event(BOOK), receive_time_ns)
+            elif feed.update(scanner.bids, f.bid_count, scanner.asks, f.ask_count, f.change_id, f.time_ns, receive_time_ns):
+                self.handler.on_crossed(feed)
+        else:
+            for i in range(f.trade_count):
+                trade = &scanner.trades[i]
+                feed.trade(trade.sequence, trade.price, trade.quantity, trade.side, False, 1, trade.time_ns,
+                           receive_time_ns)
+        return 0
+
+    def feed_frame(self, frame, int64_t receive_time_ns):
+        """What a frame from the socket does, for replays and tests. `frame` is any buffer."""
+        cdef Py_buffer view
+        self.receive_time_ns = receive_time_ns
+        self.frames += 1
+        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
+        try:
+            self.on_payload(<const char*> view.buf, view.len, receive_time_ns)
+        finally:
+            PyBuffer_Release(&view)
