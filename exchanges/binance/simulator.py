@@ -45,6 +45,7 @@ from exchanges.binance.simulator_replies import user_events
 from exchanges.binance.simulator_streams import MARKET, PRIVATE, PUBLIC, StreamConnection, StreamHub, parse_stream
 from exchanges.binance.simulator_venue import SymbolMarket, Venue
 from exchanges.binance.simulator_ws_api import HANDSHAKE_WEIGHT, WebSocketApi
+from exchanges.simulator.connection import ClientConnection
 from exchanges.simulator.errors import SimulatorError
 from exchanges.simulator.exchange import SimulatedExchange
 from exchanges.simulator.faults import ACCOUNT_KINDS, CONNECTION_KINDS, Fault
@@ -160,7 +161,7 @@ class SimulatorServer(LoopbackServer):
             OtherFrame: self._on_other,
         }
         self._keep_alive = KeepAlive(options.ping_interval_s, options.pong_timeout_s, options.connection_life_s)
-        self._api_transports: set[asyncio.Transport | None] = set()
+        self._api_sockets: set[WebSocketApi] = set()
         self._marks_sent: dict[str, int] = {}
         self._liquidations = {symbol: LiquidationReports() for symbol in symbols}
         self._gates: dict[str, list[list[Report]]] = {}
@@ -175,12 +176,6 @@ class SimulatorServer(LoopbackServer):
                 player.start()
         for line in self.describe():
             LOG.info(line)
-
-    async def close(self) -> None:
-        for transport in tuple(self._api_transports):
-            if transport is not None:
-                transport.abort()
-        await super().close()
 
     async def __aenter__(self) -> SimulatorServer:
         return self
@@ -393,12 +388,12 @@ class SimulatorServer(LoopbackServer):
                 return json_response(error.body, error.status)
             await socket.prepare(request)
             show = request.query.get("returnRateLimits", "true") != "false"
-            transport = request.transport
-            self._api_transports.add(transport)
+            api = WebSocketApi(socket, self.dispatcher, ip, show)
+            self._api_sockets.add(api)
             try:
-                await WebSocketApi(self.dispatcher, ip, show).serve(socket, self._keep_alive)
+                await api.serve(request, self._keep_alive)
             finally:
-                self._api_transports.discard(transport)
+                self._api_sockets.discard(api)
             return socket
         route = parts.pop(0) if parts and parts[0] in (PUBLIC, MARKET, PRIVATE) else None
         form = parts.pop(0) if parts else ""
@@ -431,8 +426,8 @@ class SimulatorServer(LoopbackServer):
                 connection.listen(key, frozenset(value.split("/")))
 
     # --- admin -----------------------------------------------------------------------------------------------------
-    def clients(self) -> Iterable[StreamConnection]:
-        return tuple(self.hub.connections)
+    def clients(self) -> Iterable[ClientConnection]:
+        return (*self.hub.connections, *self._api_sockets)
 
     def account_names(self) -> Iterable[str]:
         return self.exchange.accounts

@@ -113,8 +113,13 @@ def find_key(keys: Mapping[str, ApiKey], header: str | None) -> ApiKey:
         raise VenueError(-2014, "API-key format invalid.", 401)
     key = keys.get(header)
     if key is None:
-        raise VenueError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
+        raise unknown_key()
     return key
+
+
+def unknown_key() -> VenueError:
+    """A key that never was, or is not any more."""
+    return VenueError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
 
 
 def check_signature(key: ApiKey, payload: bytes, signature: str | None) -> None:

@@ -125,7 +125,7 @@ class Dispatcher:
         else:  # what happens to the execution of a query is no fault of its own
             kinds = tuple(k for k in REQUEST_KINDS if "executed" not in k and k != "http_503_throttled")
             if endpoint.security is not Security.SIGNED:
-                kinds = tuple(k for k in kinds if k != "rejected_signature")
+                kinds = tuple(k for k in kinds if k not in ("rejected_signature", "rejected_timestamp"))
         return self.venue.faults.strike(
             kinds, path=endpoint.path, method=endpoint.method, symbol=asked.parameters.get("symbol", "")
         )
@@ -155,6 +155,8 @@ class Dispatcher:
             raise VenueError(-1007, TIMEOUT_1007, 408)
         if kind == "rejected_signature":
             raise VenueError(-1022, "Signature for this request is not valid.")
+        if kind == "rejected_timestamp":
+            raise VenueError(-1021, "Timestamp for this request is outside of the recvWindow.")
         if kind == "halted_instrument":
             raise VenueError(-4140, "Invalid symbol status for opening position.")
 

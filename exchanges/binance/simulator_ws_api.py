@@ -3,32 +3,47 @@
 Source: the WebSocket API general-info page. Signed with the parameters sorted by name (`apiKey` included), or by a
 session that logged on with an Ed25519 key. Methods come from the table of calls; a version prefix `v1/` is accepted.
 No user events are pushed here.
+
+Every request is answered as soon as its answer is there, so one that is delayed holds up no other and answers may come
+in another order than the requests, as the venue says. Faults of frames strike answers too, as stream "ws-fapi".
 """
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Final
 
 import orjson
 from aiohttp import WSMsgType, web
 
-from exchanges.binance.simulator_auth import ApiKey, check_signature, check_timestamp, find_key, socket_payload
+from exchanges.binance.simulator_auth import (
+    ApiKey,
+    check_signature,
+    check_timestamp,
+    find_key,
+    socket_payload,
+    unknown_key,
+)
 from exchanges.binance.simulator_calls import BY_SOCKET_METHOD, Endpoint, Security
 from exchanges.binance.simulator_dispatch import Asked, Dispatcher, DropReply
 from exchanges.binance.simulator_errors import VenueError, missing
 from exchanges.binance.simulator_keepalive import KeepAlive, Pulse
 from exchanges.binance.simulator_limits import MINUTE_MS, TEN_SECONDS_MS
 from exchanges.binance.simulator_market_calls import Encoded
+from exchanges.simulator.connection import ClientConnection, frame_kinds
 
 HANDSHAKE_WEIGHT = 5
 LOGON_WEIGHT = 2
+STREAM: Final = "ws-fapi"
+"""What faults of frames call the answers of this socket."""
 _NOT_FOR_CALLS = frozenset({"signature", "apiKey", "returnRateLimits"})
 
 
-class WebSocketApi:
-    """One connection; requests are answered in the order they come, which the venue does not promise."""
+class WebSocketApi(ClientConnection):
+    """One connection."""
 
-    def __init__(self, dispatcher: Dispatcher, ip: str, show_limits: bool) -> None:
+    def __init__(self, socket: web.WebSocketResponse, dispatcher: Dispatcher, ip: str, show_limits: bool) -> None:
+        super().__init__(socket)
         self._dispatcher = dispatcher
         self._venue = dispatcher.venue
         self._ip = ip
@@ -36,28 +51,51 @@ class WebSocketApi:
         self._session: ApiKey | None = None
         self._connected_ms = self._venue.clock_ms()
         self._authorized_ms: int | None = None
+        self._answering: set[asyncio.Task[None]] = set()
+        self._leaving: asyncio.Task[None] | None = None
 
-    async def serve(self, socket: web.WebSocketResponse, keep_alive: KeepAlive) -> None:
+    async def serve(self, request: web.Request, keep_alive: KeepAlive) -> None:
         """Until the client leaves or a fault cuts the line."""
-        async with keep_alive.guard(socket) as pulse:
-            await self._read(socket, pulse)
+        async with self.sending(request), keep_alive.guard(self.socket) as pulse:
+            try:
+                await self._read(pulse)
+            finally:
+                self.forget_held()
+                for task in self._answering:
+                    task.cancel()  # what was asked is done; there is nobody to tell any more
 
-    async def _read(self, socket: web.WebSocketResponse, pulse: Pulse) -> None:
-        async for message in socket:
+    async def _read(self, pulse: Pulse) -> None:
+        async for message in self.socket:
             if message.type is WSMsgType.PING:
-                await socket.pong(message.data)
+                await self.socket.pong(message.data)
             elif message.type is WSMsgType.PONG:
                 pulse.beat()
             elif message.type is WSMsgType.TEXT:
-                try:
-                    reply, release = await self.reply(message.data)
-                except DropReply:
-                    return
-                await socket.send_frame(reply, WSMsgType.TEXT)
-                if release is not None:
-                    self._dispatcher.release(release)
+                task = asyncio.get_running_loop().create_task(self._answer(message.data))
+                self._answering.add(task)
+                task.add_done_callback(self._answering.discard)
 
-    async def reply(self, message: str) -> tuple[bytes, str | None]:
+    async def _answer(self, message: str) -> None:
+        try:
+            reply, release = await self.reply_to(message)
+        except DropReply:
+            self.abort()
+            return
+        self.push_faulty(self._venue.faults, reply, STREAM, frame_kinds(is_delta=False), route=STREAM)
+        if release is not None:
+            await self.drained()
+            self._dispatcher.release(release)
+
+    def go_away(self, code: int = 1001, reason: bytes = b"") -> None:
+        """Close in order: what is being answered still gets its answer."""
+        self._leaving = asyncio.get_running_loop().create_task(self._go_away(code, reason))
+
+    async def _go_away(self, code: int, reason: bytes) -> None:
+        await asyncio.gather(*self._answering, return_exceptions=True)
+        await self.drained()
+        super().go_away(code, reason)
+
+    async def reply_to(self, message: str) -> tuple[bytes, str | None]:
         """(the answer to one text message, the account whose events wait for its sending)."""
         try:
             request = orjson.loads(message)
@@ -73,6 +111,9 @@ class WebSocketApi:
         account: str | None = None
         endpoint: Endpoint | None = None
         release: str | None = None
+        if self._session is not None and self._session.key not in self._venue.keys:
+            self._session = self._authorized_ms = None  # the key was revoked: not this request's own error
+            return self._error(None, unknown_key(), None, None, show), None
         try:
             if method.startswith("session."):
                 result: Any = self._session_call(method, parameters)

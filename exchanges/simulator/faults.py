@@ -32,6 +32,7 @@ REQUEST_KINDS: Final = (
     "drop_reply",
     "delay_reply",
     "rejected_signature",
+    "rejected_timestamp",
     "halted_instrument",
 )
 """Strike a request before or instead of its answer."""

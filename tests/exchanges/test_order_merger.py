@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exchanges.order_events import fact_of_request, refusal
 from exchanges.order_merger import MISSING_FILL_NS
 from shm.layout import EventType, FillPart, OrderState, Reason, RecordKind, RequestType, Side
 from shm.records import OrderEvent
@@ -154,6 +155,70 @@ def test_a_replace_that_races_with_fills_keeps_the_venues_terms(
     replaced = [event for event in world.events_of(request.client_order_id) if event.event_type == E.REPLACED]
     assert [event.request_id for event in replaced] == [sent.request_id]
     check_stream(world, request.client_order_id)
+
+
+# --- replies that come late -------------------------------------------------------------------------------------------
+def test_a_late_refusal_of_an_order_that_settlement_found_absent_is_no_contradiction(world: World) -> None:
+    request = world.send_new()
+    world.merger.on_fact(fact_of_request(request, E.UNKNOWN, Reason.TIMEOUT))
+    order = world.store.get(request.client_order_id)
+    assert order is not None
+    world.merger.settled_absent(order)
+    before = len(world.events_of())
+    world.merger.on_fact(refusal(request, Reason.VENUE_INSUFFICIENT_MARGIN, "Margin is insufficient."))
+    assert len(world.events_of()) == before
+    assert (world.counters["contradictions"], world.counters["duplicate_facts"]) == (0, 1)
+
+
+def test_a_late_refusal_settles_an_unknown_order_by_itself(world: World) -> None:
+    request = world.send_new()
+    world.merger.on_fact(fact_of_request(request, E.UNKNOWN, Reason.TIMEOUT))
+    world.merger.on_fact(refusal(request, Reason.VENUE_INSUFFICIENT_MARGIN, "Margin is insufficient."))
+    assert world.kinds() == [E.UNKNOWN, E.REJECTED]
+    assert world.events_of()[-1].reason == Reason.VENUE_INSUFFICIENT_MARGIN
+    assert world.counters["unknown_settled_absent"] == 1
+
+
+def test_a_late_acceptance_of_an_order_that_was_called_absent_is_the_contradiction_it_is(world: World) -> None:
+    request = world.send_new()
+    order = world.venue.place(request)
+    world.merger.on_fact(fact_of_request(request, E.UNKNOWN, Reason.TIMEOUT))
+    known = world.store.get(request.client_order_id)
+    assert known is not None
+    world.merger.settled_absent(known)
+    world.merger.on_fact(world.reply(request, order))
+    assert known.state == S.OPEN
+    assert world.counters["contradictions"] == 1
+
+
+@pytest.mark.parametrize("settled_first", [True, False])
+def test_a_late_acceptance_and_the_query_tell_the_order_once(world: World, settled_first: bool) -> None:
+    request = world.send_new()
+    order = world.venue.place(request)
+    world.merger.on_fact(fact_of_request(request, E.UNKNOWN, Reason.TIMEOUT))
+    facts = [world.venue.status(order), world.reply(request, order)]
+    for fact in facts if settled_first else reversed(facts):
+        world.merger.on_fact(fact)
+    assert world.kinds() == [E.UNKNOWN, E.ACCEPTED]
+    assert world.counters["contradictions"] == 0
+
+
+@pytest.mark.parametrize("kind", [RequestType.CANCEL, RequestType.REPLACE])
+def test_a_late_refusal_answers_the_unknown_request_with_its_own_ids(world: World, kind: RequestType) -> None:
+    request, _ = world.accepted()
+    world.engine.on_request(world.request(kind, request.client_order_id, price=6_000_100, quantity=10))
+    sent = world.gateway.sent[-1]
+    world.merger.on_fact(fact_of_request(sent, E.UNKNOWN, Reason.TIMEOUT))
+    world.merger.on_fact(refusal(sent, Reason.VENUE_FILTER, "no"))
+    answer = world.events_of(request.client_order_id)[-1]
+    assert answer.event_type == (E.CANCEL_REJECTED if kind == RequestType.CANCEL else E.REPLACE_REJECTED)
+    assert (answer.request_id, answer.reason) == (sent.request_id, Reason.VENUE_FILTER)
+    order = world.store.get(request.client_order_id)
+    assert order is not None
+    assert (order.requests, order.replaces, order.state) == ([], 0, S.OPEN)
+    told = len(world.told)
+    world.merger.on_fact(refusal(sent, Reason.VENUE_FILTER, "no"))
+    assert len(world.told) == told
 
 
 # --- single rules ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from exchanges.adapter import ConfigurationError, VenueRefused, VenueUnavailable
-from exchanges.binance.simulator import SimulatorServer
+from exchanges.binance.simulator import ApiKey, SimulatorServer
 from shm.layout import (
     EventType,
     ExecFlag,
@@ -27,6 +27,8 @@ from shm.layout import (
 )
 from tests.exchanges.binance.live_engine import BTC, LiveEngine, live
 from tests.exchanges.binance.simulator_client import Client, top, venue
+from tests.exchanges.binance.test_auth import ED25519_PEM
+from tests.exchanges.binance.test_simulator_ws_api import PEM as PUBLIC_PEM
 
 E = EventType
 S = OrderState
@@ -312,6 +314,104 @@ async def test_a_venue_that_is_gone_is_not_sent_or_unknown_but_never_a_refusal(t
             (E.REJECTED, Reason.NOT_SENT), (E.UNKNOWN, Reason.DISCONNECTED), (E.UNKNOWN, Reason.TIMEOUT),
             (E.REJECTED, Reason.NOT_READY),
         )  # fmt: skip
+
+
+# --- two paths --------------------------------------------------------------------------------------------------------
+def sent_over_socket(engine: LiveEngine) -> int:
+    assert engine.oms._socket is not None
+    return engine.oms._socket.counters.sent
+
+
+async def test_each_request_takes_the_path_that_is_there_when_it_is_sent(tmp_path: Path) -> None:
+    async with venue() as (server, client), live(server, tmp_path) as engine:
+        first = await engine.placed()
+        over_socket = sent_over_socket(engine)
+        assert over_socket == 2, "the proof of the line, and the order"
+        for socket in tuple(server._api_sockets):
+            socket.abort()
+        await engine.until(lambda: not engine.socket_usable)
+        second = await engine.placed()
+        engine.request(RequestType.CANCEL, first)
+        await engine.told_of(first, E.CANCELED)
+        assert sent_over_socket(engine) in (over_socket, over_socket + 1), "only a new line's proof can have left there"
+        await engine.until(lambda: engine.socket_usable)
+        engine.request(RequestType.REPLACE, second, price=6_179_940, quantity=25)
+        await engine.told_of(second, E.REPLACED)
+        assert sent_over_socket(engine) == over_socket + 2
+        assert engine.counters["unknown"] == 0
+        await check_agreement(client, engine)
+
+
+async def test_an_ed25519_key_trades_within_a_session_and_over_rest(tmp_path: Path) -> None:
+    key = ApiKey("ed-key", public_key_pem=PUBLIC_PEM)
+    credentials = SimpleNamespace(api_key="ed-key", secret=ED25519_PEM)
+    async with venue(api_keys=(key,)) as (server, client), live(server, tmp_path, credentials=credentials) as engine:
+        order_id = await engine.placed()
+        assert server.venue.requests["session.logon"] == 1
+        engine.request(RequestType.CANCEL, order_id)
+        await engine.told_of(order_id, E.CANCELED)
+        await check_agreement(client, engine)
+
+
+async def test_a_session_that_the_venue_ended_is_opened_again_and_no_request_waits_for_it(tmp_path: Path) -> None:
+    key = ApiKey("ed-key", public_key_pem=PUBLIC_PEM)
+    credentials = SimpleNamespace(api_key="ed-key", secret=ED25519_PEM)
+    async with venue(api_keys=(key,)) as (server, client), live(server, tmp_path, credentials=credentials) as engine:
+        for socket in server._api_sockets:
+            socket._session = None
+        refused = engine.new()
+        await engine.told_of(refused, E.REJECTED)
+        await engine.placed()
+        await engine.until(lambda: server.venue.requests["session.logon"] == 2)
+        await check_agreement(client, engine)
+
+
+def shorten_timeout(engine: LiveEngine, seconds: float) -> None:
+    socket = engine.oms._socket
+    assert socket is not None
+    line = socket._socket.line
+    assert line is not None
+    socket._socket.timeout_ns = int(seconds * 1e9)
+    if line._timer is not None:  # it was set for the longer time
+        line._timer.cancel()
+        line._timer = None
+
+
+async def test_a_reply_that_comes_after_the_query_has_settled_the_order_adds_nothing(tmp_path: Path) -> None:
+    async with venue() as (server, client), live(server, tmp_path) as engine:
+        other = await engine.placed()
+        shorten_timeout(engine, 0.1)
+        fault = {"kind": "delay_reply", "path": "/order", "method": "POST", "delay_ms": 500}
+        silence = {"kind": "silence", "route": "private"}
+        for one in (fault, silence):
+            assert (await client.admin("POST", "/admin/fault", one))[0] == 200
+        order_id = engine.new()
+        while not engine.counters["late_replies"]:
+            engine.request(RequestType.QUERY, other)  # while others are answered, the line is not given up as silent
+            await asyncio.sleep(0.02)
+        kinds = [kind for kind in engine.kinds(order_id) if kind != E.SENT]
+        assert kinds == [E.UNKNOWN, E.ACCEPTED]
+        assert engine.events(order_id)[-1].reason == Reason.SETTLED_EXECUTED
+        assert engine.counters["contradictions"] == 0
+        await check_agreement(client, engine)
+
+
+@pytest.mark.parametrize("kind", ["duplicate", "reorder", "malformed_frame", "disconnect", "silence", "delay"])
+async def test_answers_of_the_order_socket_that_come_twice_late_broken_or_never(tmp_path: Path, kind: str) -> None:
+    async with venue() as (server, client), live(server, tmp_path) as engine:
+        shorten_timeout(engine, 0.2)
+        fault = {"kind": kind, "stream": "ws-fapi", "delay_ms": 300}
+        if kind == "reorder":
+            del fault["delay_ms"]
+        assert (await client.admin("POST", "/admin/fault", fault))[0] == 200
+        orders = [engine.new(), engine.new(price="61800.10", quantity=5)]
+        for order_id, state in zip(orders, (S.OPEN, S.FILLED), strict=True):
+            await engine.until(lambda order_id=order_id, state=state: engine.store.get(order_id).state == state)  # type: ignore[misc]
+        await engine.until(lambda: engine.engine.merger.settler.pending == 0)  # type: ignore[union-attr]
+        await engine.until(lambda: engine.engine.merger.awaiting_replies == 0)
+        assert E.REJECTED not in engine.kinds()
+        assert engine.counters["contradictions"] == 0
+        await check_agreement(client, engine)
 
 
 # --- the private stream -----------------------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ def deltas(count: int) -> list[Any]:
         ("unknown_executed", 408, -1007, True),
         ("unknown_not_executed", 408, -1007, False),
         ("rejected_signature", 400, -1022, False),
+        ("rejected_timestamp", 400, -1021, False),
         ("halted_instrument", 400, -4140, False),
     ],
 )

@@ -9,11 +9,12 @@ import time
 from typing import Any
 
 import pytest
+from aiohttp import WSMsgType
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from exchanges.binance.simulator import ApiKey
-from tests.exchanges.binance.simulator_client import Client, receive, stop_clock, venue
+from tests.exchanges.binance.simulator_client import Client, receive, stop_clock, until, venue
 
 PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PEM = PRIVATE.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
@@ -143,6 +144,89 @@ async def test_a_session_refuses_an_hmac_key() -> None:
     async with venue() as (_, client):
         socket = await client.connect("/ws-fapi/v1")
         assert (await ask(socket, "session.logon", signed(client, {})))["error"]["code"] == -4056
+
+
+async def test_a_revoked_key_ends_the_session_with_an_error_that_answers_no_request() -> None:
+    key = ApiKey("ed-key", account="demo", public_key_pem=PEM)
+    async with venue(api_keys=(key,)) as (server, client):
+        socket = await client.connect("/ws-fapi/v1")
+        logon: dict[str, Any] = {"apiKey": "ed-key", "timestamp": int(time.time() * 1000)}
+        logon["signature"] = base64.b64encode(PRIVATE.sign(payload(logon))).decode()
+        assert (await ask(socket, "session.logon", logon))["status"] == 200
+        del server.venue.keys["ed-key"]
+        await socket.send_json({"id": 7, "method": "session.status", "params": {}})
+        reply = await receive(socket)
+        assert (reply["id"], reply["status"], reply["error"]["code"]) == (None, 401, -2015)
+
+
+# --- faults -----------------------------------------------------------------------------------------------------------
+async def test_an_answer_that_is_delayed_holds_up_no_other() -> None:
+    async with venue() as (server, client):
+        socket = await client.connect("/ws-fapi/v1")
+        await client.admin("POST", "/admin/fault", {"kind": "delay_reply", "method": "POST", "delay_ms": 100})
+        order = {"id": 1, "method": "order.place", "params": signed(client, dict(ORDER))}
+        for request in (order, {"id": 2, "method": "time", "params": {}}):
+            await socket.send_json(request)
+        assert [(await receive(socket))["id"] for _ in range(2)] == [2, 1]
+        assert len(server.exchange.orders) == 1
+
+
+async def test_a_dropped_answer_cuts_the_line_after_the_execution() -> None:
+    async with venue() as (server, client):
+        socket = await client.connect("/ws-fapi/v1")
+        await client.admin("POST", "/admin/fault", {"kind": "drop_reply", "method": "POST"})
+        await socket.send_json({"id": 1, "method": "order.place", "params": signed(client, dict(ORDER))})
+        message = await socket.receive(timeout=5.0)
+        assert message.type in (WSMsgType.CLOSED, WSMsgType.CLOSE, WSMsgType.ERROR)
+        assert len(server.exchange.orders) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code", "executed"),
+    [
+        ("http_429", 429, -1003, False),
+        ("http_418", 418, -1003, False),
+        ("http_503_unknown_executed", 503, -1000, True),
+        ("http_503_unknown_not_executed", 503, -1000, False),
+        ("http_503_unavailable", 503, -1016, False),
+        ("http_503_internal", 503, -1001, False),
+        ("http_503_throttled", 503, -1008, False),
+        ("unknown_executed", 408, -1007, True),
+        ("unknown_not_executed", 408, -1007, False),
+        ("rejected_timestamp", 400, -1021, False),
+    ],
+)
+async def test_request_faults_strike_here_as_they_do_over_rest(
+    kind: str, status: int, code: int, executed: bool
+) -> None:
+    async with venue() as (server, client):
+        socket = await client.connect("/ws-fapi/v1")
+        await client.admin("POST", "/admin/fault", {"kind": kind, "path": "/fapi/v1/order", "method": "POST"})
+        reply = await ask(socket, "order.place", signed(client, dict(ORDER)))
+        assert (reply["status"], reply["error"]["code"], "rateLimits" in reply) == (status, code, True)
+        assert len(server.exchange.orders) == executed
+
+
+async def test_a_server_that_restarts_in_order_answers_what_it_has_begun_and_says_good_bye() -> None:
+    async with venue() as (server, client):
+        socket = await client.connect("/ws-fapi/v1")
+        await client.admin("POST", "/admin/fault", {"kind": "delay_reply", "method": "POST", "delay_ms": 50})
+        await socket.send_json({"id": 1, "method": "order.place", "params": signed(client, dict(ORDER))})
+        await until(lambda: server.exchange.orders)
+        await client.admin("POST", "/admin/connections", {"action": "close"})
+        assert (await receive(socket))["id"] == 1
+        assert (await socket.receive(timeout=5.0)).type is WSMsgType.CLOSE
+        assert socket.close_code == 1001
+
+
+async def test_faults_of_frames_strike_answers_by_their_stream_name() -> None:
+    async with venue() as (_, client):
+        socket = await client.connect("/ws-fapi/v1")
+        await client.admin("POST", "/admin/fault", {"kind": "duplicate", "stream": "ws-fapi"})
+        assert (await ask(socket, "time", {}, identity=1))["id"] == 1
+        assert (await receive(socket))["id"] == 1
+        await client.admin("POST", "/admin/fault", {"kind": "malformed_frame", "stream": "user"})
+        assert (await ask(socket, "time", {}, identity=2))["id"] == 2
 
 
 async def test_the_handshake_costs_weight() -> None:
