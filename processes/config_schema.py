@@ -173,9 +173,12 @@ class SimulatorConfig(Struct, frozen=True, forbid_unknown_fields=True):
     speed: Annotated[float, Meta(gt=0.0, le=1000.0)] = 1.0
     """Of a recording: 2.0 plays it in half the time."""
     wallet_balance: PositiveDecimal = "100000"
+    """In dollars; on Deribit that much in each of its currencies."""
     maker_fee: SignedDecimal = "0.0002"
     taker_fee: SignedDecimal = "0.0005"
     """Fee rates as fractions of notional; a rebate is negative."""
+    option_chain: bool = False
+    """Deribit: list two dated futures and a small chain of options beside each inverse perpetual."""
 
 
 class LogConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,25 +8,30 @@ from __future__ import annotations
 
 import asyncio
 
-from exchanges.binance.simulator import ApiKey, SimulatorOptions, SimulatorServer, serve
+from exchanges.binance import simulator as binance
+from exchanges.deribit import simulator as deribit
 from exchanges.simulator.errors import PortBusy
 from exchanges.simulator.flow import FlowState
+from exchanges.simulator.server import LoopbackServer
 from processes.app_service import AppService
+from processes.config_schema import SimulatorConfig
 from processes.exit_codes import ExitCode, Failure
-from processes.secrets import resolve, simulator_credentials
+from processes.secrets import Credentials, resolve, simulator_credentials
 from shm.layout import ProcessState
 
 HEALTH_EVERY_S = 0.5
+VENUES = ("binance", "deribit")
 
 
 def run(service: AppService, venue: str) -> int:
     """Serve until asked to stop; the exit code."""
-    if venue != "binance":
-        raise Failure(f"simulator {venue}: found no simulator of that venue, expected binance", ExitCode.CONFIG)
+    if venue not in VENUES:
+        expected = " or ".join(VENUES)
+        raise Failure(f"simulator {venue}: found no simulator of that venue, expected {expected}", ExitCode.CONFIG)
 
     async def main(service: AppService) -> None:
         try:
-            server = await serve(simulator_options(service, venue))
+            server = await start(service, venue)
         except PortBusy as error:
             raise Failure(str(error), ExitCode.ADDRESS_IN_USE) from None
         try:
@@ -38,28 +43,62 @@ def run(service: AppService, venue: str) -> int:
     return service.run_async(main)
 
 
-def simulator_options(service: AppService, venue: str) -> SimulatorOptions:
+async def start(service: AppService, venue: str) -> LoopbackServer:
+    """The venue's running server, as the config asks for it."""
+    if venue == "deribit":
+        return await deribit.serve(deribit_options(service))
+    return await binance.serve(binance_options(service))
+
+
+def binance_options(service: AppService) -> binance.SimulatorOptions:
     """The config's words as the simulator's options. Symbols are those the venue's servers will ask for."""
-    settings = service.config.simulators[venue]
-    traded = service.config.venues.get(venue)
-    pair = simulator_credentials(venue)
-    if traded is not None and traded.environment == "simulator":
-        pair = resolve(service.config, venue) or pair
-    return SimulatorOptions(
+    settings, pair, symbols = _asked(service, "binance")
+    return binance.SimulatorOptions(
         host=settings.host,
         port=settings.port,
-        symbols=tuple(traded.symbols) if traded is not None else ("BTCUSDT",),
+        symbols=symbols or ("BTCUSDT",),
         recordings=(settings.recording,) if settings.recording else (),
         seed=settings.seed,
         speed=settings.speed,
-        api_keys=(ApiKey(pair.api_key, pair.secret),),
+        api_keys=(binance.ApiKey(pair.api_key, pair.secret),),
         wallet_balance=settings.wallet_balance,
         maker_fee=settings.maker_fee,
         taker_fee=settings.taker_fee,
     )
 
 
-async def _watch(service: AppService, server: SimulatorServer) -> None:
+def deribit_options(service: AppService) -> deribit.SimulatorOptions:
+    """The same for Deribit. `wallet_balance` is in dollars there: coins worth as much, and as many USDC."""
+    settings, pair, symbols = _asked(service, "deribit")
+    if settings.recording:
+        raise Failure(
+            "simulators.deribit.recording: found a file, expected none: this simulator plays no recordings",
+            ExitCode.CONFIG,
+        )
+    return deribit.SimulatorOptions(
+        host=settings.host,
+        port=settings.port,
+        symbols=symbols,
+        chain=settings.option_chain,
+        seed=settings.seed,
+        speed=settings.speed,
+        api_keys=(deribit.ApiKey(pair.api_key, pair.secret),),
+        wallets=deribit.wallets_worth(settings.wallet_balance),
+        maker_fee=settings.maker_fee,
+        taker_fee=settings.taker_fee,
+    )
+
+
+def _asked(service: AppService, venue: str) -> tuple[SimulatorConfig, Credentials, tuple[str, ...]]:
+    """(the simulator's section, the key pair it knows, the symbols that the venue's servers will ask for)."""
+    traded = service.config.venues.get(venue)
+    pair = simulator_credentials(venue)
+    if traded is not None and traded.environment == "simulator":
+        pair = resolve(service.config, venue) or pair
+    return service.config.simulators[venue], pair, tuple(traded.symbols) if traded is not None else ()
+
+
+async def _watch(service: AppService, server: LoopbackServer) -> None:
     """Until asked to stop. A flow that ends is said once; one that breaks ends the process."""
     said: set[int] = set()
     while not service.stopping.is_set():

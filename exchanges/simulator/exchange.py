@@ -233,7 +233,8 @@ class SimulatedExchange:
             order.price, order.quantity, order.update_ms = price, quantity, now
             order.amendments += 1
             order.modify_id = modify_id
-            order.self_trade = SelfTrade.NONE
+            if self.rules.amend_ends_self_trade_mode:
+                order.self_trade = SelfTrade.NONE
             self._report(ReportKind.AMENDED, order, now)
             self._match(order, price, now)
 

@@ -39,6 +39,8 @@ class Instrument:
     inverse: bool = False
     option: bool = False
     """Charged as an option: by its quantity, never more than an eighth of its premium."""
+    tick_steps: tuple[tuple[Decimal, Decimal], ...] = ()
+    """(from this price on, this tick), ascending; below the first one `tick_size`."""
     maker_fee: Decimal | None = None
     taker_fee: Decimal | None = None
     """Rates of this contract; None: the account's."""
@@ -52,6 +54,14 @@ class Instrument:
         """The currency of profit, fees and margin."""
         return self.base if self.inverse else self.quote
 
+    def tick_at(self, price: Decimal) -> Decimal:
+        """The tick that `price` must be a multiple of."""
+        tick = self.tick_size
+        for above, step in self.tick_steps:
+            if price >= above:
+                tick = step
+        return tick
+
     def check_price(self, price: Decimal) -> None:
         """Bounds first, then decimals, then the tick: the order in which a price is wrong."""
         if price <= 0:
@@ -62,7 +72,7 @@ class Instrument:
             raise OrderRefused(Refusal.PRICE_TOO_HIGH)
         if decimals(price) > self.price_precision:
             raise OrderRefused(Refusal.PRECISION)
-        if price % self.tick_size:
+        if price % self.tick_at(price):
             raise OrderRefused(Refusal.PRICE_OFF_TICK)
 
     def check_quantity(self, quantity: Decimal, market: bool) -> None:

@@ -76,6 +76,8 @@ class OrderRules:
     """A second open order of the same client order id is refused."""
     refuses_fill_or_kill: bool = True
     """A FOK order that cannot be filled is refused; else it is accepted and ends unfilled."""
+    amend_ends_self_trade_mode: bool = True
+    """An amended order meets the account's own orders as any other."""
     smaller_amend_keeps_place: bool = False
     """An amendment to no more quantity at the same price stays in its place in the queue."""
 
