@@ -22,6 +22,7 @@ from processes.config import Config
 from processes.control import ControlError
 from processes.epoch import EpochError, EpochFile
 from processes.exit_codes import ExitCode, Failure
+from processes.strategy_table import StrategyTable
 from shm.clock import monotonic_ns
 from shm.instance import VENUE_CODES
 from shm.layout import ProcessState, Word
@@ -86,6 +87,7 @@ class Trader:
         counters = service.declare(counters=COUNTERS, histograms=HISTOGRAMS)
         self._counters = counters
         self._words = Words(service.segment("words"))
+        self._strategies = StrategyTable(service.segment("strategies"))
         self._epochs = EpochFile(Path(self._config.instance.state_dir) / "trader.epoch")
         measures = Measures(**{name: counters.histogram(name) for name in HISTOGRAMS})
         cause = Cause()
@@ -124,6 +126,7 @@ class Trader:
             self._next_counters_ns = now_ns + PUBLISH_COUNTERS_NS
             self._publish_counters()
             self._publish_state()
+            self._strategies.publish(self.container)
         return work
 
     def on_close(self) -> None:

@@ -44,6 +44,8 @@ VENUE_CODES: Final[dict[str, Venue]] = {"binance": Venue.BINANCE, "deribit": Ven
 INSTRUMENT_ROWS: Final = 1024
 """Rows of a venue's tables. Growing them needs new segments, so room for every listed future of a venue is cheap."""
 BALANCE_ROWS: Final = 64
+STRATEGY_ROWS: Final = 512
+"""Strategies times their instruments."""
 LOG_RING_SLOTS: Final = 2048
 """Lines that one process may be ahead of the logger before some are dropped."""
 
@@ -121,6 +123,7 @@ class Instance:
         result: dict[str, tuple[SegmentKind, int, int]] = {
             "words": (SegmentKind.WORDS, WORD_COUNT, 8),
             "status": (SegmentKind.TABLE, DOORBELLS, slot_stride(RecordKind.PROCESS_ROW)),
+            "strategies": (SegmentKind.TABLE, STRATEGY_ROWS, slot_stride(RecordKind.STRATEGY_ROW)),
         }
         for venue, spec in venues.items():
             for ring, kind, slots, kinds in (

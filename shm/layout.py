@@ -72,6 +72,7 @@ class RecordKind(IntEnum):
     POSITION_ROW = 35
     BALANCE_ROW = 36
     PROCESS_ROW = 37
+    STRATEGY_ROW = 38
 
 
 class Venue(IntEnum):
@@ -612,6 +613,18 @@ PROCESS_ROW: Final = _record([
 ])  # fmt: skip
 """One row per process, written by itself at every heartbeat."""
 
+STRATEGY_ROW: Final = _record([
+    *_HEAD,                                                 # epoch: the trader's
+    ("state", "u1"), ("stale", "u1"), ("pad0", "<u2"), ("open_orders", "<u4"),  # state: strategy_runner.RunnerState
+    ("position", "<i8"), ("lowest", "<i8"), ("highest", "<i8"),  # quantity scale: net, and its range with open orders
+    ("average_price", "<f8"),
+    ("realized_pnl", "<f8"), ("unrealized_pnl", "<f8"), ("fees", "<f8"),  # for people; NaN: no mark price yet
+    ("bid_price", "<f8"), ("bid_quantity", "<f8"), ("ask_price", "<f8"), ("ask_quantity", "<f8"),  # own best; NaN: none
+    ("fills", "<u8"), ("publish_time_ns", "<i8"),
+    ("name", "S24"), ("instrument", "S40"), ("text", f"S{REASON_TEXT_SIZE}"),
+])  # fmt: skip
+"""One row per strategy and instrument, written by the trader some ten times a second for those who watch."""
+
 RECORD_DTYPES: Final[dict[RecordKind, np.dtype[np.void]]] = {
     RecordKind.QUOTE: QUOTE,
     RecordKind.TRADE: TRADE,
@@ -629,6 +642,7 @@ RECORD_DTYPES: Final[dict[RecordKind, np.dtype[np.void]]] = {
     RecordKind.POSITION_ROW: POSITION_ROW,
     RecordKind.BALANCE_ROW: BALANCE_ROW,
     RecordKind.PROCESS_ROW: PROCESS_ROW,
+    RecordKind.STRATEGY_ROW: STRATEGY_ROW,
 }
 MAX_RECORD_SIZE: Final = max(dtype.itemsize for dtype in RECORD_DTYPES.values())
 

@@ -16,9 +16,9 @@ from shm.segment import Segment, SegmentError
 VENUE = VenueSegments(["BTCUSDT", "ETHUSDT"], market_ring_slots=64, request_ring_slots=16, event_ring_slots=32)
 PROCESSES = ["market_server.binance", "trader"]
 LOGICAL = [
-    "words", "status", "binance.market", "binance.requests", "binance.events", "binance.instruments", "binance.books",
-    "binance.tickers", "binance.positions", "binance.balances", "counters.market_server.binance", "counters.trader",
-    "log.market_server.binance", "log.trader",
+    "words", "status", "strategies", "binance.market", "binance.requests", "binance.events", "binance.instruments",
+    "binance.books", "binance.tickers", "binance.positions", "binance.balances", "counters.market_server.binance",
+    "counters.trader", "log.market_server.binance", "log.trader",
 ]  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def test_remove_takes_all_of_this_instance_and_nothing_of_another(instance: Inst
         other.create({}, [])
         assert len(instance.remove()) == len(LOGICAL)
         assert Segment.names(instance.segment_name("")) == []
-        assert len(Segment.names(other.segment_name(""))) == 2
+        assert len(Segment.names(other.segment_name(""))) == 3
     finally:
         other.remove()
 
