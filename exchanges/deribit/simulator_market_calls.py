@@ -20,7 +20,8 @@ NEVER_ENDS = 1 << 62
 
 
 def get_instruments(venue: Venue, call: Call) -> Any:
-    currency, kind = call.parameters.choice("currency", KNOWN_CURRENCIES), _kind(call)
+    """The documentation demands `currency`; a working client (ccxt) does without."""
+    currency, kind = call.parameters.choice("currency", KNOWN_CURRENCIES, "any"), _kind(call)
     expired = call.parameters.boolean("expired", False)
     return [
         instrument_object(market.listing, market.state)
