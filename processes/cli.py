@@ -148,23 +148,37 @@ def demo(
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep logs and journals, and say where.")] = False,
     fault_plan: Annotated[
-        str, typer.Option(help="none, or random: wire faults and kill -9 of the four processes, by the seed.")
-    ] = "none",
-    strategy: Annotated[
         str,
         typer.Option(
-            help="Trade this one on all symbols instead of market making: file.py:Class or package.module:Class.",
-            metavar="FILE:CLASS",
+            help="By the seed: none; random: wire faults and kill -9 of the four processes; trader: wire faults and "
+            "kill -9 of the trader, twice."
         ),
-    ] = "",
+    ] = "none",
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Trade this one instead of market making: file.py:Class or package.module:Class, on all symbols or on "
+            "those behind an @; repeatable.",
+            metavar="FILE:CLASS[@SYMBOL,...]",
+        ),
+    ] = None,
     parameters: Annotated[
-        list[str] | None, typer.Option("--set", help="A parameter of the strategy; repeatable.", metavar="KEY=VALUE")
+        list[str] | None,
+        typer.Option("--set", help="A parameter of each strategy that has it; repeatable.", metavar="KEY=VALUE"),
+    ] = None,
+    script: Annotated[
+        Path | None,
+        typer.Option(
+            help='Live actions, a line each: the second of the run, then words as after "corelane ctl trader".',
+            metavar="FILE",
+        ),
     ] = None,
 ) -> None:
     """Trade against the embedded simulator for a while, then compare our books with the venue's to the last digit.
 
     Needs no config, account or network. Exit code 0: everything agrees and nothing was left behind; 1: it does not.
     """
+    from processes import control_arguments
     from processes import demo as demonstration
 
     options = demonstration.DemoOptions(
@@ -178,8 +192,9 @@ def demo(
         port=port,
         keep=keep,
         fault_plan=fault_plan,
-        strategy=strategy,
-        parameters=dict(_key_value(text) for text in parameters or []),
+        strategies=tuple(strategy or ()),
+        parameters=dict(control_arguments.key_value(text) for text in parameters or []),
+        script=script,
     )
     raise typer.Exit(demonstration.run(options))
 
@@ -249,10 +264,10 @@ def ctl(
     The trader's own: set-param, set-limit, reset-loss, pause, resume, stop, each with a strategy's NAME; swap-strategy
     NAME [FILE.py:Class]; cancel-all; restart [--keep | --cancel], which waits and says how long there were no quotes.
     """
-    from processes import control, trader_restart
+    from processes import control, control_arguments, trader_restart
 
     run_dir = _load(config).instance.run_dir
-    given = _ctl_arguments(command, arguments or [])
+    given = control_arguments.parse(command, arguments or [])
     if keep is not None:
         if command != "restart":
             raise Failure("--keep and --cancel: found with another command, expected with restart", ExitCode.CONFIG)
@@ -277,42 +292,6 @@ def ctl(
         for sentence in failed.values():
             typer.echo(f"corelane: {sentence}", err=True)
     raise typer.Exit(ExitCode.NO_ANSWER if failed else ExitCode.OK)
-
-
-NAMELESS = {
-    "set-param": ("strategy",),
-    "set-limit": ("strategy",),
-    "reset-loss": ("strategy",),
-    "pause": ("strategy",),
-    "resume": ("strategy",),
-    "stop": ("strategy",),
-    "swap-strategy": ("strategy", "module"),
-}
-"""What the words without a key are called, by command."""
-
-
-def _ctl_arguments(command: str, texts: list[str]) -> dict[str, Any]:
-    """key=value pairs; what has no key is named by its place."""
-    names = NAMELESS.get(command, ())
-    alone = [text for text in texts if "=" not in text]
-    if len(alone) > len(names):
-        raise Failure(f"argument {alone[len(names)]!r}: expected key=value", ExitCode.CONFIG)
-    given: dict[str, Any] = dict(zip(names, alone, strict=False))
-    if given.get("module", "").rpartition(":")[0].endswith(".py"):
-        file, _, name = given["module"].rpartition(":")
-        if Path(file).is_file():  # the trader runs in another directory than the user
-            given["module"] = f"{Path(file).absolute()}:{name}"
-    return given | dict(_key_value(text) for text in texts if "=" in text)
-
-
-def _key_value(text: str) -> tuple[str, Any]:
-    key, separator, value = text.partition("=")
-    if not separator or not key:
-        raise Failure(f"argument {text!r}: expected key=value", ExitCode.CONFIG)
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
 
 
 @kill_app.command("on")

@@ -19,18 +19,21 @@ from pathlib import Path
 from types import FrameType
 from typing import Self
 
-from processes import demo_report, demo_venue
+from processes import demo_owners, demo_report, demo_script, demo_venue, trader_restart
 from processes.config import Config, load_config
 from processes.control import ControlError, ask
 from processes.demo_books import OwnBooks
 from processes.demo_config import DemoOptions, check_options, free_port, render
+from processes.demo_owners import Owners, served_epochs
 from processes.demo_report import DemoReport, VenueReport, VenueTruth
 from processes.demo_screen import Screen, is_terminal
+from processes.demo_script import Action, ScriptRunner
 from processes.demo_view import SetView, VenueView
 from processes.exit_codes import ExitCode, Failure
 from processes.fault_plan import FaultRunner, plan
 from processes.log import LogManager
 from processes.supervisor import Supervisor
+from shm.clock import realtime_offset_ns
 from shm.journal import read_journal
 from shm.layout import MONEY_SCALE
 from shm.segment import Segment
@@ -52,6 +55,7 @@ FAULT_PATIENCE = 4.0
 def run(options: DemoOptions) -> int:
     """Do the whole demo; the exit code. Raises Failure with one sentence where it cannot go on."""
     recording = check_options(options)
+    actions = [] if options.script is None else demo_script.read(options.script)
     _remove_stale()
     directory = Path(tempfile.mkdtemp(prefix="corelane-demo-"))
     report = DemoReport(seconds=0.0, seed=options.seed)
@@ -60,8 +64,9 @@ def run(options: DemoOptions) -> int:
         port = options.port or free_port()
         path.write_text(render(options, recording, port, f"{INSTANCE_PREFIX}{os.getpid()}"), encoding="utf-8")
         config = load_config(path)
+        print(f"While it trades: corelane ctl -c {path} trader status (or commands)", flush=True)
         with _Stops() as stops:
-            _trade(config, options, report, stops)
+            _trade(config, options, actions, report, stops)
         report.processes_left = len(_processes_naming(str(path)))
         report.segments_left = len(Segment.names(f"/corelane.{config.instance.name}."))
     finally:
@@ -72,17 +77,17 @@ def run(options: DemoOptions) -> int:
     print(demo_report.in_words(report))
     if options.report is not None:
         demo_report.write(report, options.report)
-    return ExitCode.OK if report.agree else ExitCode.DIFFERENCE
+    return ExitCode.OK if report.good else ExitCode.DIFFERENCE
 
 
-def _trade(config: Config, options: DemoOptions, report: DemoReport, stops: _Stops) -> None:
+def _trade(config: Config, options: DemoOptions, actions: list[Action], report: DemoReport, stops: _Stops) -> None:
     """Start, trade, end in order, fill the report; the set is gone when this returns or raises."""
     log = LogManager("demo", config.log, stderr=False)
     try:
         with Supervisor(config, log.logger, errors_to_files=True) as supervisor:
             view = SetView(config, supervisor.instance)
             with Screen(view, options.seconds, live=options.screen and is_terminal()) as screen:
-                session = _Session(config, supervisor, view, screen, stops, options)
+                session = _Session(config, supervisor, view, screen, stops, options, actions)
                 session.start()
                 session.trade(options.seconds)
                 session.end(report)
@@ -101,6 +106,7 @@ class _Session:
         screen: Screen,
         stops: _Stops,
         options: DemoOptions,
+        actions: list[Action],
     ) -> None:
         self._config = config
         self._supervisor = supervisor
@@ -111,13 +117,19 @@ class _Session:
         self._next_refresh_s = 0.0
         self._ended_early = ""
         self._faults: FaultRunner | None = None
-        if options.fault_plan == "random":
+        self._script = ScriptRunner(
+            actions,
+            ask=lambda command, arguments: ask(config.instance.run_dir, "trader", command, arguments, timeout_s=5.0),
+            look_at_restart=lambda pid: trader_restart.look(config.instance.run_dir, pid),
+            open_orders=self._open_orders,
+        )
+        if options.fault_plan != "none":
             self._faults = FaultRunner(
-                plan(options.seed, options.seconds),
+                plan(options.seed, options.seconds, options.fault_plan),
                 arm=lambda fault: self._at_all(lambda url: demo_venue.arm(url, fault)),
                 disarm=lambda: self._at_all(demo_venue.disarm),
                 pids=self._pids,
-                order_in_flight=lambda: any(one.books and one.books.open_orders() for one in view.venues.values()),
+                order_in_flight=lambda: self._open_orders() > 0,
             )
         self._patience = 1.0 if self._faults is None else FAULT_PATIENCE
 
@@ -136,6 +148,7 @@ class _Session:
             self._turn("trading")
             if self._faults is not None:
                 self._faults.poll(self._elapsed())
+            self._script.poll(self._elapsed())
             if time.monotonic() >= next_look_s:
                 next_look_s = time.monotonic() + 1.0
                 if all(demo_venue.all_ended(self._url(name)) for name in self._view.venues):
@@ -149,6 +162,8 @@ class _Session:
         """Pull the quotes, freeze the market, wait for the last word of both sides, compare."""
         report.seconds = self._elapsed()
         self._stops.check()
+        self._script.stop()
+        report.actions = self._script.outcomes
         if self._ended_early:
             report.notes.append(self._ended_early)
         if self._faults is not None:
@@ -179,12 +194,19 @@ class _Session:
         if not self._wait_for(lambda: truth.trades <= self._journal(name, view).trade_set(), SETTLE_TIMEOUT_S):
             report.notes.append(f"{name}: not all of the venue's trades arrived here")
         result = demo_report.compare(self._journal(name, view), self._truth(name), view.marks())
+        result.owners = self._owners(name)
         result.frames = self._view.counter("frames", name)
         result.gaps = self._view.counter("gaps", name)
         result.book_checks = self._view.counter("book_checks", name)
         result.book_agree = self._view.counter("book_agree", name)
         result.reconcile_corrections = self._view.counter("reconcile_corrections")
         return result
+
+    def _owners(self, name: str) -> Owners:
+        """Whose the venue's orders are."""
+        served = served_epochs(read_journal(self._supervisor.instance.journal_path(name)), realtime_offset_ns())
+        strategies = [strategy.id for strategy in self._config.strategies]
+        return demo_owners.check(self._truth(name).ledger, self._config.instance.number, strategies, served)
 
     def _journal(self, name: str, view: VenueView) -> OwnBooks:
         """Our books, made anew from everything that the engine wrote since the session start."""
@@ -222,6 +244,10 @@ class _Session:
     def _at_all(self, act: Callable[[str], None]) -> None:
         for name in self._view.venues:
             act(self._url(name))
+
+    def _open_orders(self) -> int:
+        """Own orders that are not over, as far as the engines' events say."""
+        return sum(len(one.books.open_orders()) for one in self._view.venues.values() if one.books)
 
     def _pids(self, role: str) -> list[int]:
         children = self._supervisor.children.values()

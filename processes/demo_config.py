@@ -16,6 +16,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from processes.exit_codes import ExitCode, Failure
 from processes.fault_plan import PLANS
 from strategy import parameters
@@ -43,11 +45,13 @@ class DemoOptions:
     """The simulator's; None: a free one."""
     fault_plan: str = "none"
     """One of `fault_plan.PLANS`."""
-    strategy: str = ""
-    """"file.py:Class" or "package.module:Class": one strategy that trades all symbols, in their order. Empty: market
-    making, one strategy a symbol."""
+    strategies: tuple[str, ...] = ()
+    """"file.py:Class" or "package.module:Class" each, on all symbols in their order, or on those behind an "@". Empty:
+    market making, one strategy a symbol."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    """Of the strategies, as in the config."""
+    """As in the config; each strategy gets those that it has."""
+    script: Path | None = None
+    """Live actions, see demo_script.py."""
 
 
 MARKET_MAKING = "strategy.market_making:MarketMakingStrategy"
@@ -66,7 +70,7 @@ def check_options(options: DemoOptions) -> Path | None:
         raise Failure("--symbols: expected at least one symbol, each once", ExitCode.CONFIG)
     if options.report is not None and not options.report.absolute().parent.is_dir():
         raise Failure(f"--report: the directory {options.report.absolute().parent} does not exist", ExitCode.CONFIG)
-    _check_strategy(options)
+    _check_strategies(options)
     found: dict[str, Path] = {}
     for text in options.recordings:
         name, separator, rest = text.partition("=")
@@ -82,18 +86,71 @@ def check_options(options: DemoOptions) -> Path | None:
     return found.get(VENUE)
 
 
-def _check_strategy(options: DemoOptions) -> None:
-    """Load it here once: a mistake is said before anything starts."""
+@dataclass(frozen=True)
+class _Chosen:
+    """One strategy that shall trade."""
+
+    name: str
+    module: str
+    symbols: list[str]
+    parameters: dict[str, Any]
+
+
+def _check_strategies(options: DemoOptions) -> None:
+    """Load each here once: a mistake is said before anything starts."""
     for key, value in options.parameters.items():
         if not isinstance(value, bool | int | float | str):
             raise Failure(f"--set {key}: found {value!r}, expected a number, a text, true or false", ExitCode.CONFIG)
-    given = dict(options.parameters) if options.strategy else {"order_quantity": 1.0, **options.parameters}
-    try:
-        parameters.build(load_strategy_class(options.strategy or MARKET_MAKING).Parameters, given)
-    except StrategyLoadError as error:
-        raise Failure(f"--strategy: {error}", ExitCode.CONFIG) from None
-    except parameters.ParameterError as error:
-        raise Failure(f"--set: {error}", ExitCode.CONFIG) from None
+    taken: set[str] = set()
+    for chosen in _chosen(options):
+        for symbol in chosen.symbols:
+            if symbol not in options.symbols:
+                known = ", ".join(options.symbols)
+                raise Failure(f"--strategy: found @{symbol}, expected some of {known}", ExitCode.CONFIG)
+        try:
+            kind = load_strategy_class(chosen.module).Parameters
+            parameters.build(kind, chosen.parameters)
+        except StrategyLoadError as error:
+            raise Failure(f"--strategy: {error}", ExitCode.CONFIG) from None
+        except parameters.ParameterError as error:
+            raise Failure(f"--set: {error}", ExitCode.CONFIG) from None
+        taken |= chosen.parameters.keys()
+    for key in options.parameters.keys() - taken:
+        raise Failure(f"--set: parameter {key!r} is not known to any of the strategies", ExitCode.CONFIG)
+
+
+def _chosen(options: DemoOptions) -> list[_Chosen]:
+    """The strategies with their symbols and parameters."""
+    if not options.strategies:
+        return [
+            _Chosen("mm-" + symbol.lower(), MARKET_MAKING, [symbol], _parameters_of(MARKET_MAKING, [symbol], options))
+            for symbol in options.symbols
+        ]
+    found: list[_Chosen] = []
+    for text in options.strategies:
+        module, colon, rest = text.rpartition(":")
+        kind, at, own = rest.partition("@")
+        spec, symbols = f"{module}{colon}{kind}", own.split(",") if at else list(options.symbols)
+        name = "mm-" + symbols[0].lower() if spec == MARKET_MAKING else _name_of(kind)
+        same = sum(one.name.rstrip("0123456789").rstrip("-") == name for one in found)
+        found.append(
+            _Chosen(f"{name}-{same + 1}" if same else name, spec, symbols, _parameters_of(spec, symbols, options))
+        )
+    return found
+
+
+def _parameters_of(module: str, symbols: list[str], options: DemoOptions) -> dict[str, Any]:
+    """With one strategy every parameter is meant for it; of several, each takes those that it has."""
+    given = dict(options.parameters)
+    if len(options.strategies) > 1:
+        try:
+            known = {field.name for field in msgspec.structs.fields(load_strategy_class(module).Parameters)}
+        except StrategyLoadError as error:
+            raise Failure(f"--strategy: {error}", ExitCode.CONFIG) from None
+        given = {key: value for key, value in given.items() if key in known}
+    if module == MARKET_MAKING and symbols[0] in ORDER_QUANTITY:
+        given = {"order_quantity": float(ORDER_QUANTITY[symbols[0]]), **given}
+    return given
 
 
 def free_port() -> int:
@@ -132,12 +189,8 @@ def render(options: DemoOptions, recording: Path | None, port: int, instance: st
         "",
         *_cores(),
     ]
-    if options.strategy:
-        lines += _strategy(1, _absolute(options.strategy), symbols, options.parameters)
-        return "\n".join(lines) + "\n"
-    for number, symbol in enumerate(symbols, start=1):
-        given = {"order_quantity": float(ORDER_QUANTITY[symbol]), **options.parameters}
-        lines += _strategy(number, MARKET_MAKING, [symbol], given)
+    for number, chosen in enumerate(_chosen(options), start=1):
+        lines += _strategy(number, chosen)
     return "\n".join(lines) + "\n"
 
 
@@ -153,17 +206,16 @@ def _name_of(kind: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", words)[:24].strip("-") or "strategy"
 
 
-def _strategy(number: int, module: str, symbols: list[str], given: Mapping[str, Any]) -> list[str]:
+def _strategy(number: int, chosen: _Chosen) -> list[str]:
     """Its limits are one for all its symbols: those of the one with the largest order; the engine's are per symbol."""
-    largest = max(symbols, key=lambda symbol: Decimal(ORDER_QUANTITY[symbol]))
-    name = "mm-" + symbols[0].lower() if module == MARKET_MAKING else _name_of(module.rpartition(":")[2])
+    largest = max(chosen.symbols, key=lambda symbol: Decimal(ORDER_QUANTITY[symbol]))
     return [
         "[[strategies]]",
         f"id = {number}",
-        f"name = {_text(name)}",
-        f"module = {_text(module)}",
-        f"instruments = {_text([f'{VENUE}:{symbol}' for symbol in symbols])}",
-        f"parameters = {_table(given)}",
+        f"name = {_text(chosen.name)}",
+        f"module = {_text(_absolute(chosen.module))}",
+        f"instruments = {_text([f'{VENUE}:{symbol}' for symbol in chosen.symbols])}",
+        f"parameters = {_table(chosen.parameters)}",
         "",
         "[strategies.limits]",
         f"max_order_quantity = {_text(_times(largest, 2))}",

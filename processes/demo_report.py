@@ -13,7 +13,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from processes import demo_script
 from processes.demo_books import Money, OrderCounts, OwnBooks
+from processes.demo_owners import Owners, VenueOrder
+from processes.demo_script import Outcome
 
 DIFFERENCES_SHOWN = 5
 
@@ -27,6 +30,7 @@ class VenueTruth:
     trades: set[tuple[str, str]]
     open_orders: int
     marks: dict[str, Decimal]
+    ledger: list[VenueOrder] = field(default_factory=list)
 
 
 @dataclass
@@ -46,6 +50,7 @@ class VenueReport:
     book_checks: int = 0
     book_agree: int = 0
     reconcile_corrections: int = 0
+    owners: Owners = field(default_factory=Owners)
 
     @property
     def agrees(self) -> bool:
@@ -54,6 +59,7 @@ class VenueReport:
             and self.own_orders == self.venue_orders
             and self.own_trades == self.venue_trades
             and self.open_orders_left == 0
+            and self.owners.good
         )
 
 
@@ -70,6 +76,12 @@ class DemoReport:
     processes_left: int = 0
     segments_left: int = 0
     notes: list[str] = field(default_factory=list)
+    actions: list[Outcome] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        """Both sides agree, and every live action was done."""
+        return self.agree and all(one.good for one in self.actions)
 
     @property
     def agree(self) -> bool:
@@ -112,6 +124,7 @@ def as_json(report: DemoReport) -> dict[str, Any]:
         "restarts": report.restarts,
         "faults": report.faults,
         "notes": report.notes,
+        "actions": [vars(one).copy() for one in report.actions],
     }
 
 
@@ -129,6 +142,12 @@ def _venue_json(venue: VenueReport) -> dict[str, Any]:
         "ours": _money_json(venue.ours),
         "venue": _money_json(venue.venue),
         "open_orders_left": venue.open_orders_left,
+        "owners": {
+            "orders": venue.owners.orders,
+            "orders_by_epoch": {str(epoch): count for epoch, count in venue.owners.by_epoch.items()},
+            "without_owner": venue.owners.without_owner,
+            "of_dead_epochs": venue.owners.of_dead_epochs,
+        },
     }
 
 
@@ -165,6 +184,8 @@ def in_words(report: DemoReport) -> str:
             "",
             "Faults (with an order in flight): " + ", ".join(_fault_words(*item) for item in report.faults.items()),
         ]
+    if report.actions:
+        lines += ["", "Live actions:", *demo_script.in_words(report.actions)]
     lines += ["", *report.notes]
     left = f"{report.processes_left} processes and {report.segments_left} segments left behind."
     verdict = "AGREE: our books and the venue's are the same." if report.agree else "DIFFER: see above."
@@ -193,6 +214,7 @@ def _venue_words(name: str, venue: VenueReport) -> list[str]:
         _pair("unrealized PnL", venue.ours.unrealized_pnl, venue.venue.unrealized_pnl),
         *_set_words("orders (id, final state, filled)", venue.own_orders, venue.venue_orders),
         *_set_words("trades (symbol, id)", venue.own_trades, venue.venue_trades),
+        *venue.owners.in_words(),
     ]
     return lines
 

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from processes.demo_books import Money
+from processes.demo_owners import VenueOrder
 from processes.demo_report import VenueTruth
 from processes.exit_codes import ExitCode, Failure
 
@@ -78,6 +79,10 @@ def parse(account: dict[str, Any], symbols: tuple[str, ...]) -> VenueTruth:
         trades={(trade["symbol"], str(trade["trade_id"])) for trade in account["trades"]},
         open_orders=sum(1 for order in account["orders"] if order["open"]),
         marks={symbol: Decimal(position["mark"]) for symbol, position in positions.items()},
+        ledger=[
+            VenueOrder(int(order["order_id"]), str(order["client_order_id"]), int(order["create_time"]))
+            for order in account["orders"]
+        ],
     )
 
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-PLANS: Final = ("none", "random")
+PLANS: Final = ("none", "random", "trader")
 ROLES: Final = ("market_server", "trading_engine", "position_server", "trader")
 """The processes that are killed; the simulator is the venue and stays."""
 FIRST_S: Final = 2.0
@@ -32,6 +32,8 @@ QUIET_AT_END: Final = 0.1
 """Share of the run without new faults at its end, so that the last ones are over before the books are closed."""
 WIRE_EVERY_S: Final = 1.2
 DEATH_EVERY_S: Final = 9.0
+TRADER_DEATHS: Final = ((0.2, 0.4), (0.55, 0.75))
+"""When the trader dies in the plan "trader", as shares of the run: twice, each time with room to recover."""
 
 ORDER_PATH: Final = "/fapi/v1/order"
 _ON_ORDERS: Final[tuple[tuple[str, int, int], ...]] = (
@@ -94,8 +96,11 @@ class Death:
     role: str
 
 
-def plan(seed: int, seconds: float) -> list[WireFault | Death]:
-    """All faults of a run, by time. Each role dies about equally often, in a random order."""
+def plan(seed: int, seconds: float, name: str = "random") -> list[WireFault | Death]:
+    """All faults of a run, by time.
+
+    Plan "random": each role dies about equally often, in a random order; plan "trader": the trader dies twice.
+    """
     chance = random.Random(f"faults {seed}")
     end_s = seconds * (1 - QUIET_AT_END)
     planned: list[WireFault | Death] = []
@@ -105,13 +110,22 @@ def plan(seed: int, seconds: float) -> list[WireFault | Death]:
             deck = chance.sample(_DECK, len(_DECK))
         planned.append(WireFault(at_s, _wire_fault(chance, *deck.pop())))
         at_s += WIRE_EVERY_S * chance.uniform(0.5, 1.5)
+    if name == "trader":
+        planned += [Death(seconds * chance.uniform(*shares), "trader") for shares in TRADER_DEATHS]
+    else:
+        planned += _random_deaths(chance, end_s)
+    return sorted(planned, key=lambda one: one.at_s)
+
+
+def _random_deaths(chance: random.Random, end_s: float) -> list[Death]:
+    deaths: list[Death] = []
     at_s, waiting = FIRST_DEATH_S, list[str]()
     while at_s < end_s:
         if not waiting:
             waiting = chance.sample(ROLES, len(ROLES))
-        planned.append(Death(at_s, waiting.pop()))
+        deaths.append(Death(at_s, waiting.pop()))
         at_s += DEATH_EVERY_S * chance.uniform(0.6, 1.4)
-    return sorted(planned, key=lambda one: one.at_s)
+    return deaths
 
 
 def _wire_fault(chance: random.Random, where: str, kind: str, least_ms: int, greatest_ms: int) -> dict[str, Any]:

@@ -185,8 +185,9 @@ def test_arguments_of_a_command_are_key_value(corelane, config):
     result = corelane("ctl", "trader", "set-param", "mm", "gamma", "-c", config.path)
     assert result.returncode == ExitCode.CONFIG
     assert "argument 'gamma': expected key=value" in result.stderr
-    assert cli._key_value("gamma=0.1") == ("gamma", 0.1)
-    assert cli._key_value("name=a=b") == ("name", "a=b")
+    result = corelane("ctl", "trader", "status", "--keep", "-c", config.path)
+    assert result.returncode == ExitCode.CONFIG
+    assert "--keep and --cancel: found with another command, expected with restart" in result.stderr
 
 
 def test_a_venue_that_is_not_configured_is_one_sentence(corelane, config):
@@ -202,19 +203,3 @@ def test_an_unforeseen_error_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(cli, "app", broken)
     with pytest.raises(ZeroDivisionError):
         cli.main()
-
-
-def test_words_without_a_key_are_named_by_their_place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").touch()
-    assert cli._ctl_arguments("set-param", ["mm", "gamma=0.1"]) == {"strategy": "mm", "gamma": 0.1}
-    assert cli._ctl_arguments("swap-strategy", ["mm", "mine.py:Mine"]) == {
-        "strategy": "mm",
-        "module": f"{tmp_path}/mine.py:Mine",
-    }
-    assert cli._ctl_arguments("swap-strategy", ["mm", "beside_the_config.py:Mine", "size=2"]) == {
-        "strategy": "mm",
-        "module": "beside_the_config.py:Mine",
-        "size": 2,
-    }
-    assert cli._ctl_arguments("swap-strategy", []) == {}

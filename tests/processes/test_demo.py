@@ -172,8 +172,27 @@ def test_books_agree_although_the_wire_breaks_and_processes_die(directory):
     assert_nothing_is_left(process.pid, directory)
 
 
+def test_parameters_code_and_the_trader_itself_are_changed_while_orders_are_open(directory):
+    """Two strategies on two symbols; a parameter change, a code swap, a restart that keeps the orders."""
+    script = directory / "live.txt"
+    script.write_text("1 set-param mm-btcusdt requote_ticks=3\n1.5 swap-strategy mm-ethusdt\n2 restart --keep\n")
+    arguments = ("--seconds", "8", "--symbols", "BTCUSDT,ETHUSDT", "--script", str(script))
+    process = start(directory, *arguments, "--report", str(directory / "demo.json"))
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == ExitCode.OK, out + err
+    report = json.loads((directory / "demo.json").read_text())
+    assert report["agree"] is True
+    assert [one["good"] for one in report["actions"]] == [True, True, True], report["actions"]
+    assert all(one["open_orders"] > 0 for one in report["actions"])
+    assert report["restarts"]["trader"] == 1
+    owners = report["venues"]["binance"]["owners"]
+    assert owners["without_owner"] == owners["of_dead_epochs"] == []
+    assert len(owners["orders_by_epoch"]) == 2 and owners["orders"] > 0
+    assert_nothing_is_left(process.pid, directory)
+
+
 def test_an_unknown_fault_plan_is_one_sentence(directory):
     process = start(directory, "--fault-plan", "some")
     _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == ExitCode.CONFIG
-    assert err.strip() == "corelane: --fault-plan: found 'some', expected none or random"
+    assert err.strip() == "corelane: --fault-plan: found 'some', expected none or random or trader"

@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from processes.config import load_config
-from processes.demo_config import DemoOptions, check_options, free_port, render
+from processes.demo_config import MARKET_MAKING, DemoOptions, check_options, free_port, render
 from processes.exit_codes import ExitCode, Failure
+
+HEDGE = "strategy.quote_and_hedge:QuoteAndHedgeStrategy"
+HEDGED = {"order_quantity": 0.02, "maximum_position": 0.05}
+BOTH = ("BTCUSDT", "ETHUSDT")
 
 
 def test_what_is_written_can_be_read(directory):
@@ -69,7 +73,7 @@ def test_an_own_strategy_trades_all_symbols_with_its_parameters(directory):
         "        word: str = ''\n"
     )
     given = {"size": 0.5, "fast": True, "word": 'a "b"'}
-    options = DemoOptions(symbols=("ETHUSDT", "BTCUSDT"), strategy=f"{file}:MyOwn", parameters=given)
+    options = DemoOptions(symbols=("ETHUSDT", "BTCUSDT"), strategies=(f"{file}:MyOwn",), parameters=given)
     check_options(options)
     path = directory / "c.toml"
     path.write_text(render(options, None, 12345, "demo-1"), encoding="utf-8")
@@ -77,6 +81,23 @@ def test_an_own_strategy_trades_all_symbols_with_its_parameters(directory):
     assert (strategy.name, strategy.module) == ("my-own", f"{file}:MyOwn")
     assert (strategy.instruments, strategy.parameters) == (["binance:ETHUSDT", "binance:BTCUSDT"], given)
     assert strategy.limits.max_order_quantity == "0.400"
+
+
+def test_several_strategies_trade_their_symbols_with_the_parameters_that_they_have(directory):
+    options = DemoOptions(
+        symbols=("BTCUSDT", "ETHUSDT"),
+        strategies=(f"{MARKET_MAKING}@BTCUSDT", f"{MARKET_MAKING}@BTCUSDT", HEDGE),
+        parameters={"risk_aversion": 0.01} | HEDGED,
+    )
+    check_options(options)
+    path = directory / "c.toml"
+    path.write_text(render(options, None, 12345, "demo-1"), encoding="utf-8")
+    first, second, third = load_config(path).strategies
+    assert [first.id, second.id, third.id] == [1, 2, 3]
+    assert [first.name, second.name, third.name] == ["mm-btcusdt", "mm-btcusdt-2", "quote-and-hedge-strategy"]
+    assert first.instruments == ["binance:BTCUSDT"] and len(third.instruments) == 2
+    assert first.parameters == {"order_quantity": 0.02, "risk_aversion": 0.01}
+    assert third.parameters == {"order_quantity": 0.02, "maximum_position": 0.05}
 
 
 def test_parameters_alone_are_those_of_market_making(directory):
@@ -93,9 +114,15 @@ def test_parameters_alone_are_those_of_market_making(directory):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (DemoOptions(strategy="gone.py:One"), "--strategy: .*there is no file"),
-        (DemoOptions(strategy="own.py"), "--strategy: .*expected"),
+        (DemoOptions(strategies=("gone.py:One",)), "--strategy: .*there is no file"),
+        (DemoOptions(strategies=("own.py",)), "--strategy: .*expected"),
         (DemoOptions(parameters={"sze": 1}), "--set: parameter 'sze' is not known"),
+        (DemoOptions(strategies=("gone.py:One", "own.py")), "--strategy: .*there is no file"),
+        (DemoOptions(strategies=(f"{MARKET_MAKING}@ETHUSDT",)), "--strategy: found @ETHUSDT, expected some of BTCUSDT"),
+        (
+            DemoOptions(strategies=(MARKET_MAKING, HEDGE), symbols=BOTH, parameters=HEDGED | {"sze": 1}),
+            "--set: parameter 'sze' is not known to any of the strategies",
+        ),
         (DemoOptions(parameters={"order_quantity": -1}), "--set: parameter order_quantity is -1"),
         (DemoOptions(parameters={"order_quantity": None}), "--set order_quantity: found None, expected a number"),
     ],

@@ -19,9 +19,16 @@ ACCOUNT = {
     "unrealized_pnl": "0",
     "positions": {"BTCUSDT": {"quantity": "0.010", "mark": "60000.12345678"}},
     "orders": [
-        {"order_id": 7, "state": "FILLED", "filled": "0.010", "open": False},
-        {"order_id": 8, "state": "EXPIRED_IN_MATCH", "filled": "0.000", "open": False},
-        {"order_id": 9, "state": "NEW", "filled": "0", "open": True},
+        {"order_id": 7, "state": "FILLED", "filled": "0.010", "open": False, "client_order_id": "1", "create_time": 1},
+        {
+            "order_id": 8,
+            "state": "EXPIRED_IN_MATCH",
+            "filled": "0.000",
+            "open": False,
+            "client_order_id": "2",
+            "create_time": 2,
+        },
+        {"order_id": 9, "state": "NEW", "filled": "0", "open": True, "client_order_id": "3", "create_time": 3},
     ],
     "trades": [{"symbol": "BTCUSDT", "trade_id": 100}],
 }

@@ -48,6 +48,17 @@ def test_a_minute_kills_each_of_the_four_processes_and_breaks_the_wire_often(see
     assert sum(isinstance(one, WireFault) for one in planned) >= 30
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_the_plan_of_the_trader_kills_it_twice_and_nobody_else_and_breaks_the_wire_as_ever(seed):
+    planned = plan(seed, 60.0, "trader")
+    deaths = [one for one in planned if isinstance(one, Death)]
+    assert [one.role for one in deaths] == ["trader", "trader"]
+    assert deaths[1].at_s - deaths[0].at_s >= 9.0 and deaths[1].at_s <= 45.0
+    assert [one for one in planned if isinstance(one, WireFault)] == [
+        one for one in plan(seed, 60.0) if isinstance(one, WireFault)
+    ]
+
+
 def runner(planned: list[WireFault | Death], *, in_flight: bool = False) -> tuple[FaultRunner, list[Any]]:
     done: list[Any] = []
     return (
