@@ -234,6 +234,8 @@ def check_totals(oms: MiniOMS) -> None:
     """The running totals are what a fresh sum over the orders gives."""
     buy = sell = count = 0
     for order in [*oms.orders.values(), *oms.closed.values()]:
+        if order.external:
+            continue  # of somebody else: it counts for no strategy
         assert order.closed == (order.client_order_id in oms.closed)
         count += order.state not in TERMINAL_STATES
         if order.closed:
@@ -535,6 +537,7 @@ class LifeOfOrders(RuleBasedStateMachine):
         self.trade_number = 0
         self.source = random.Random(0)
         self.shuffled = False
+        self.bracketed = False
 
     @initialize(shuffled=st.booleans(), seed=st.integers(0, 2**32))
     def begin(self, shuffled: bool, seed: int) -> None:
@@ -696,6 +699,11 @@ class LifeOfOrders(RuleBasedStateMachine):
         """Everything arrives at last; what is questionable is asked for. Then both sides are equal."""
         while self.wire:
             self.deliver(5)
+        self.settle()
+        super().teardown()
+
+    def settle(self) -> None:
+        """Ask about what is questionable, then compare."""
         for _ in range(10):
             self.now += 10 * MS
             questions = list(self.oms.questionable(self.now, MS))
@@ -710,12 +718,67 @@ class LifeOfOrders(RuleBasedStateMachine):
             assert (order.state in TERMINAL_STATES) == (there.state in TERMINAL_STATES), (order, there)
             if there.state in TERMINAL_STATES:
                 assert order.state == there.state and order.closed, (order, there)
+            elif not self.shuffled or self.bracketed:
+                assert (order.price_mantissa, order.quantity_mantissa) == (there.price, there.quantity), (order, there)
+                assert order.state == there.state and not order.pending_quantity_mantissa, (order, there)
         fees = sum(fee for there in self.venue.values() for *_, fee in there.trades)
         assert sum(self.told.fees) == fees
         check_totals(self.oms)
-        super().teardown()
+        terminal = [there for there in self.venue.values() if there.state in TERMINAL_STATES]
+        closed = [order for order in self.oms.closed.values() if not order.external]
+        assert len(terminal) == len(closed) and sum(self.oms.final_states.values()) == len(self.oms.closed)
+
+
+class LifeOnABadLine(LifeOfOrders):
+    """Any word may be lost, doubled, or come in any order, and orders of somebody else turn up in between; one recovery
+    bracket at the end, its own words shuffled and doubled too, and MiniOMS equals the venue."""
+
+    @initialize(seed=st.integers(0, 2**32))
+    def begin(self, seed: int) -> None:
+        self.shuffled = True
+        self.source = random.Random(seed)
+        self.foreign = 0
+
+    @precondition(lambda self: self.wire)
+    @rule(count=st.integers(1, 3))
+    def lose(self, count: int) -> None:
+        for _ in range(min(count, len(self.wire))):
+            self.wire.pop(self.source.randrange(len(self.wire)))
+
+    @precondition(lambda self: self.wire)
+    @rule()
+    def double_anything(self) -> None:
+        self.wire.append(self.source.choice(self.wire))
+
+    @rule(state=st.sampled_from(STATES), side=st.sampled_from([Side.BUY, Side.SELL]))
+    def somebody_else_trades(self, state: OrderState, side: Side) -> None:
+        self.foreign += 1
+        there = VenueOrder(client_order_id(INSTANCE + 1, 1, 1, self.foreign), side, 10000, 5, state)
+        self.wire.append(self.status(there))
+
+    def teardown(self) -> None:
+        if not hasattr(self, "foreign"):
+            return
+        while self.wire:
+            self.deliver(5)
+        self.bracketed = True
+        self.oms.begin_recovery(Venue.BINANCE)
+        words = []
+        for there in self.venue.values():
+            if there.state != OrderState.REJECTED:
+                words.append(self.status(there))
+                words += [self.trade_event(there, one, FillPart.QUANTITY | FillPart.FEE) for one in there.trades]
+        words += self.source.sample(words, len(words) // 3)
+        self.source.shuffle(words)
+        for word in words:
+            self.apply(word)
+        for order in self.oms.end_recovery(Venue.BINANCE, self.now):
+            self.apply(self.status(self.venue[order.client_order_id], request_type=RequestType.QUERY))
+        self.settle()
 
 
 # Derandomized: the same lives each time, so that a red run means a change. Raise max_examples to look for more.
 LifeOfOrders.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True)
 TestLifeOfOrders = LifeOfOrders.TestCase
+LifeOnABadLine.TestCase.settings = settings(LifeOfOrders.TestCase.settings, max_examples=100)
+TestLifeOnABadLine = LifeOnABadLine.TestCase
