@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from shm.layout import EPOCH_BITS
+
 
 class UnreadableEpoch(Exception):
     """The file exists and holds no number: going on could serve an old trader."""
@@ -31,8 +33,10 @@ class EpochFence:
         self.accepted = int(text)
 
     def accept(self, epoch: int) -> bool:
-        """Serve `epoch` from now on. False: it is older than the accepted one, or 0. Durable when it returns."""
-        if epoch < self.accepted or epoch <= 0:
+        """Serve `epoch` from now on. False: it is older than the accepted one, or no trader can have it (0, or more
+        than its bits in an order id hold: since the fence never moves back, such a one would shut out every other).
+        Durable when it returns."""
+        if epoch < self.accepted or not 0 < epoch < 1 << EPOCH_BITS:
             return False
         if epoch > self.accepted:
             self._write(epoch)

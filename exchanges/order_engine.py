@@ -22,6 +22,7 @@ from exchanges.order_events import copy_request, fact_of_request, refusal
 from exchanges.order_instruments import OrderInstruments
 from exchanges.order_merger import CounterSink, HistogramSink, OrderMerger
 from exchanges.order_store import Order, OrderStore
+from exchanges.request_form import flaw_of_new, flaw_of_replace
 from exchanges.risk_gate import RiskGate
 from shm.layout import EventType, OrderState, Reason, RequestType, epoch_of, instance_of
 from shm.records import OrderRequest
@@ -114,6 +115,8 @@ class OrderEngine:
         elif request.epoch != self._fence.accepted:
             self._count("stale_epoch")
             self.refuse(request, Reason.STALE_EPOCH, f"engine serves epoch {self._fence.accepted}")
+        elif not request.request_id or self.merger.awaits(request):
+            self.refuse(request, Reason.BAD_REQUEST, "request id is 0 or in flight already")
         elif kind == RequestType.NEW:
             self._new(request, now)
         elif kind == RequestType.CANCEL:
@@ -204,6 +207,9 @@ class OrderEngine:
         if instance_of(order_id) != self._instance or epoch_of(order_id) != request.epoch & 0xFFFF:
             self.refuse(request, Reason.BAD_REQUEST, "client order id is not of this instance and epoch")
             return
+        if flaw := flaw_of_new(request, now):
+            self.refuse(request, Reason.BAD_REQUEST, flaw)
+            return
         if self._store.get(order_id) is not None:
             self.refuse_duplicate(request)
             return
@@ -247,6 +253,10 @@ class OrderEngine:
         if order is not None and order.closed:
             self.refuse(request, Reason.UNKNOWN_ORDER_HERE, f"order is {order.state.name}")
             return
+        addressed = self._addressed(request, order)
+        if addressed is None:
+            return
+        request = addressed
         if not self._admit(request):
             return
         in_flight = self.merger.register(request, now)
@@ -274,7 +284,11 @@ class OrderEngine:
         if not order.accepted or order.replaces or instrument is None:
             self.refuse(request, Reason.BAD_REQUEST, "the order is not confirmed yet, or another replace is in flight")
             return
+        if flaw := flaw_of_replace(request, now):
+            self.refuse(request, Reason.BAD_REQUEST, flaw)
+            return
         wanted = copy_request(request)
+        wanted.exchange_order_id = order.exchange_order_id
         wanted.instrument_id, wanted.side, wanted.order_type = order.instrument_id, order.side, order.order_type
         if reason := self._gate.check_replace(wanted, order, instrument, now):
             self._count("risk_rejected")
@@ -293,13 +307,35 @@ class OrderEngine:
 
     def _query(self, request: OrderRequest, now: int) -> None:
         order_id = request.client_order_id
-        if instance_of(order_id) != self._instance or self._instruments.by_id(request.instrument_id) is None:
+        if instance_of(order_id) != self._instance:
             self.refuse(request, Reason.BAD_REQUEST, "only orders of this instance are asked for")
             return
+        addressed = self._addressed(request, self._store.get(order_id))
+        if addressed is None:
+            return
+        request = addressed
         if not self._admit(request):
             return
         self.merger.register(request, now)
         self._send(request, self._gateway.query)
+
+    def _addressed(self, request: OrderRequest, order: Order | None) -> OrderRequest | None:
+        """The cancel or query as it may go to the venue; None: refused.
+
+        Instrument and exchange order id are those of the order: at another symbol the venue would truthfully say that
+        there is no such order, and a foreign exchange order id would end somebody else's. Of an order that is not known
+        here (yet) only the client order id counts.
+        """
+        if order is None and self._instruments.by_id(request.instrument_id) is None:
+            self.refuse(request, Reason.BAD_REQUEST, f"instrument id {request.instrument_id} is not traded here")
+            return None
+        instrument_id = request.instrument_id if order is None else order.instrument_id
+        exchange_order_id = b"" if order is None else order.exchange_order_id
+        if (request.instrument_id, request.exchange_order_id) == (instrument_id, exchange_order_id):
+            return request
+        addressed = copy_request(request)
+        addressed.instrument_id, addressed.exchange_order_id = instrument_id, exchange_order_id
+        return addressed
 
     def _admit(self, request: OrderRequest) -> bool:
         until = self._gateway.admit(request)

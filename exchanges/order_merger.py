@@ -119,6 +119,10 @@ class OrderMerger:
             self._unsent.add(key)
         return in_flight
 
+    def awaits(self, request: OrderRequest) -> bool:
+        """Whether a request of this epoch and id is registered: its facts could not be told from a second one's."""
+        return (request.epoch, request.request_id) in self._in_flight
+
     def leaving(self, request: OrderRequest, now: int) -> None:
         """The last check has passed and the bytes go to the socket now. SENT is told later, off the path, but whatever
         the venue says before that already carries the time."""
