@@ -12,12 +12,13 @@ Who calls it: processes/market_server.py (subscriber), processes/trading_engine.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from exchanges.alerts import Alerts
     from shm.counters import Counters
     from shm.layout import ConnectionState, ProcessState, Reason
     from shm.limits import LimitTable
@@ -51,6 +52,19 @@ class VenueSettings(Protocol):
     def check_gaps(self) -> bool: ...
     @property
     def account(self) -> str: ...
+    @property
+    def expect(self) -> AccountExpectations: ...
+
+
+class AccountExpectations(Protocol):
+    """How the account should be set up at the venue, where somebody said so."""
+
+    @property
+    def leverage(self) -> Mapping[str, int]: ...  # by symbol
+    @property
+    def margin_mode(self) -> str | None: ...  # "cross" | "isolated"
+    @property
+    def multi_assets(self) -> bool: ...
 
 
 class Credentials(Protocol):
@@ -83,6 +97,7 @@ class ExchangeContext:
     state_dir: Path
     set_state: Callable[[ProcessState, str], None]  # state and one sentence for the process row
     credentials: Credentials | None = None
+    alerts: Alerts | None = None  # what a person must look at; None: logged and counted only
     limits: LimitTable | None = None  # rate limits that all processes of the host count on; None: this process alone
 
 

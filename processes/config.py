@@ -18,6 +18,7 @@ from processes.config_rules import broken_rules
 from processes.config_schema import (
     Config,
     CoreConfig,
+    ExpectConfig,
     InstanceConfig,
     LogConfig,
     RiskConfig,
@@ -32,6 +33,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "CoreConfig",
+    "ExpectConfig",
     "InstanceConfig",
     "LogConfig",
     "ProcessConfigManager",

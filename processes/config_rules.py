@@ -34,6 +34,9 @@ def _venues(config: Config) -> Iterator[str]:
         path = f"venues.{name}"
         if name not in KNOWN_VENUES:
             yield f"{path}: unknown venue{suggestion(name, KNOWN_VENUES)}"
+        for symbol in venue.expect.leverage:
+            if symbol not in venue.symbols:
+                yield f"{path}.expect.leverage.{symbol}: not one of {path}.symbols{suggestion(symbol, venue.symbols)}"
         if venue.environment == "live" and not venue.i_understand_live_trading:
             yield f'{path}.environment: found "live", expected i_understand_live_trading = true beside it'
         if venue.environment == "simulator" and name not in config.simulators and venue.rest_url is None:

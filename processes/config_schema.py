@@ -83,6 +83,18 @@ class RiskConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Farthest distance of a limit price from the mid of the book table, as a fraction."""
 
 
+class ExpectConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the account is expected to be set up at the venue. The engine refuses to start on anything else; nothing is
+    ever set."""
+
+    leverage: dict[str, Annotated[int, Meta(ge=1, le=1000)]] = field(default_factory=dict)
+    """By symbol; one that is not named may have any."""
+    margin_mode: Literal["cross", "isolated"] | None = None
+    """Of every symbol; absent: either."""
+    multi_assets: bool = False
+    """Whether the account margins in several assets together."""
+
+
 class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """One exchange: where it is, what is traded there, what the engine allows."""
 
@@ -114,6 +126,7 @@ class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True):
     countdown_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 60_000
     """The venue's own dead-man's switch: it cancels what we left when it is not refreshed for this long. 0 = off."""
     on_start: OnStart = "cancel"
+    expect: ExpectConfig = field(default_factory=ExpectConfig)
     risk: RiskConfig | None = None
 
 

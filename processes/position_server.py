@@ -2,7 +2,7 @@
 
 Reads the venue's private stream and REST, and <venue>.instruments. Writes <venue>.positions and <venue>.balances, its
 row and counters. Loop: uvloop, woken by the socket. READY once both tables hold a complete snapshot taken since the
-last reconnect; rows are invalid while the stream is down and when it ends.
+last reconnect; rows are invalid while the stream is down and when it ends. Alerts stand in its row's text.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final, Protocol, cast
 
 from exchanges.account_tables import AccountTables
 from exchanges.adapter import ExchangePMS
+from exchanges.alerts import ALERT_COUNTERS
 from exchanges.factory import ExchangeFactory
 from exchanges.order_instruments import OrderInstruments
 from processes.app_service import AppService
@@ -19,7 +20,7 @@ from shm.instance import BALANCE_ROWS
 from shm.layout import ProcessState
 from shm.table import TableWriter
 
-COUNTERS: Final = ("account_updates", "snapshots", "reconnects", "malformed")
+COUNTERS: Final = ("account_updates", "funding_events", "snapshots", "reconnects", "malformed", *ALERT_COUNTERS)
 
 
 class PreparedPMS(ExchangePMS, Preparable, Protocol):
@@ -69,6 +70,7 @@ class PositionServer(VenueProcess):
             self._show_connections(pms.connections())
             if not stopping:
                 state = ProcessState.READY if pms.ready else ProcessState.RECOVERING
-                self._service.set_state(state, "" if pms.ready else "no complete snapshot since the last connect")
+                why = "" if pms.ready else "no complete snapshot since the last connect"
+                self._service.set_state(state, "; ".join(filter(None, (why, self._alerts.text))))
 
         await self._serve_until_stopped(pms.run(), turn)

@@ -17,6 +17,7 @@ from collections.abc import Coroutine
 from typing import Any, Final, cast
 
 from exchanges.adapter import VenueRefused, VenueUnavailable
+from exchanges.alerts import ALERT_COUNTERS
 from exchanges.audit import Audit
 from exchanges.book_reference import BookReference
 from exchanges.dead_man_switch import TraderWatch, VenueSwitch
@@ -84,7 +85,7 @@ class TradingEngine(VenueProcess):
 
     def __init__(self, service: AppService, venue: str) -> None:
         super().__init__(service, venue)
-        self._counters = service.declare(COUNTERS, HISTOGRAMS)
+        self._counters = service.declare((*COUNTERS, *ALERT_COUNTERS), HISTOGRAMS)
         self._words = Words(service.segment("words"))
         self._status = TableReader(service.segment("status"))
         self._reader = LosslessReader(service.segment(f"{venue}.requests"))

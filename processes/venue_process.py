@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 from exchanges.adapter import ConnectionHealth, Credentials, ExchangeContext, VenueUnavailable
+from exchanges.alerts import Alerts
 from exchanges.order_instruments import OrderInstruments
 from processes import secrets
 from processes.app_service import AppService
@@ -40,6 +41,10 @@ class VenueProcess:
         self._log = service.log
         self._instance = service.instance
         self._ids = self._instance.instruments(venue)
+        self._alerts = Alerts(self._count, self._log)
+
+    def _count(self, name: str) -> None:
+        self._service.counters.add(name)
 
     def _context(self, credentials: Credentials | None = None) -> ExchangeContext:
         return ExchangeContext(
@@ -52,6 +57,7 @@ class VenueProcess:
             state_dir=self._instance.state_dir,
             set_state=self._service.set_state,
             credentials=credentials,
+            alerts=self._alerts,
             limits=self._instance.limits(self._venue, self._settings.environment, self._settings.rest_url),
         )
 

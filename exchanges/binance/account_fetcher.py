@@ -21,6 +21,7 @@ from exchanges.binance.error_codes import KEY_CODES, Outcome, classify
 from exchanges.binance.messages import RateLimit
 from exchanges.binance.order_budget import QUERY_WEIGHT, OrderBudget
 from exchanges.binance.order_codec import MalformedMessage, OrderCodec
+from exchanges.binance.order_messages import AccountConfig, SymbolConfig
 from exchanges.http import HttpFailure, HttpHandler, HttpReply
 from exchanges.order_instruments import OrderInstruments
 from exchanges.rate_limit import Lane
@@ -38,7 +39,8 @@ COUNTDOWN: Final = "/fapi/v1/countdownCancelAll"
 USER_TRADES: Final = "/fapi/v1/userTrades"
 POSITION_RISK: Final = "/fapi/v3/positionRisk"
 BALANCE: Final = "/fapi/v3/balance"
-POSITION_MODE: Final = "/fapi/v1/positionSide/dual"
+ACCOUNT_CONFIG: Final = "/fapi/v1/accountConfig"
+SYMBOL_CONFIG: Final = "/fapi/v1/symbolConfig"
 LISTEN_KEY: Final = "/fapi/v1/listenKey"
 
 TRADES_PER_PAGE: Final = 1000
@@ -126,10 +128,15 @@ class BinanceAccountFetcher:
         """One row per currency. Weight 5."""
         return self._read(self._codec.decode_balances, await self._signed("GET", BALANCE, "", 5))
 
-    async def dual_side(self) -> bool:
-        """True: the account is in hedge mode. Weight 30."""
-        reply = await self._signed("GET", POSITION_MODE, "", 30)
-        return self._read(lambda body, _time: self._codec.decode_dual_side(body), reply)
+    async def account_config(self) -> AccountConfig:
+        """Position mode, multi-assets mode, the right to trade. Weight 5."""
+        reply = await self._signed("GET", ACCOUNT_CONFIG, "", 5)
+        return self._read(lambda body, _time: self._codec.decode_account_config(body), reply)
+
+    async def symbol_configs(self) -> list[SymbolConfig]:
+        """Leverage and margin mode of every symbol. Weight 5."""
+        reply = await self._signed("GET", SYMBOL_CONFIG, "", 5)
+        return self._read(lambda body, _time: self._codec.decode_symbol_configs(body), reply)
 
     async def server_time(self) -> int:
         """Venue UTC, ns. Weight 1."""

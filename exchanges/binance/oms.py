@@ -149,7 +149,7 @@ class BinanceOMS:
         return self._connection.receive_window_ms * NS_PER_MS + CLOCK_MARGIN_NS + self.clock.error_ns
 
     async def prepare(self) -> None:
-        await self._connection.prepare(WARM_CONNECTIONS)
+        await self._connection.prepare(WARM_CONNECTIONS, trading=True)
 
     async def stream_up(self) -> None:
         await self._stream_is_up.wait()
@@ -407,8 +407,11 @@ class BinanceOMS:
                 if len(ours) == len(listed):
                     await fetcher.cancel_all_of_symbol(instrument.symbol)
                 else:
-                    for fact in ours:
-                        self._submit(cancel_of(Order.from_fact(fact, external=False)))
+                    for request in (cancel_of(Order.from_fact(fact, external=False)) for fact in ours):
+                        if self.admit(request):
+                            last += ", and the rate limit lets no cancel pass now"
+                            break
+                        self._submit(request)
             except (VenueUnavailable, VenueRefused) as failure:
                 last = f"{instrument.symbol}: {failure}"
             await asyncio.sleep(CANCEL_ALL_PAUSE_S)

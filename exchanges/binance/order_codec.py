@@ -32,6 +32,7 @@ from exchanges.binance.auth import Parameters
 from exchanges.binance.error_codes import Outcome, Verdict, classify
 from exchanges.binance.messages import RateLimit, RateLimitsReply
 from exchanges.binance.order_messages import (
+    AccountConfig,
     AccountUpdate,
     Balance,
     ErrorReply,
@@ -39,12 +40,12 @@ from exchanges.binance.order_messages import (
     OrderReply,
     OrderTradeUpdate,
     OrderUpdate,
-    PositionMode,
     PositionRisk,
     ServerTime,
     SocketReply,
     StreamHead,
     StreamMessage,
+    SymbolConfig,
     TradeLite,
     UserTrade,
 )
@@ -146,7 +147,8 @@ class OrderCodec:
         self._position_risks = msgspec.json.Decoder(list[PositionRisk])
         self._balances = msgspec.json.Decoder(list[Balance])
         self._listen_key = msgspec.json.Decoder(ListenKey)
-        self._position_mode = msgspec.json.Decoder(PositionMode)
+        self._account_config = msgspec.json.Decoder(AccountConfig)
+        self._symbol_configs = msgspec.json.Decoder(list[SymbolConfig])
         self._server_time = msgspec.json.Decoder(ServerTime)
         self._rate_limits = msgspec.json.Decoder(RateLimitsReply)
 
@@ -444,9 +446,13 @@ class OrderCodec:
         """The key; "" for the older reply `{}`. Raises MalformedMessage."""
         return _decode(self._listen_key, body, "listenKey").listen_key
 
-    def decode_dual_side(self, body: bytes) -> bool:
-        """True: hedge mode. Raises MalformedMessage."""
-        return _decode(self._position_mode, body, "positionSide/dual").dual_side
+    def decode_account_config(self, body: bytes) -> AccountConfig:
+        """Raises MalformedMessage."""
+        return _decode(self._account_config, body, "accountConfig")
+
+    def decode_symbol_configs(self, body: bytes) -> list[SymbolConfig]:
+        """Raises MalformedMessage."""
+        return _decode(self._symbol_configs, body, "symbolConfig")
 
     def decode_server_time(self, body: bytes) -> int:
         """Venue UTC, ns. Raises MalformedMessage."""

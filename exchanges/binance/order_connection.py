@@ -7,10 +7,10 @@ Who calls it: oms.py and pms.py.
 
 from __future__ import annotations
 
-import logging
-
 from exchanges.adapter import ConfigurationError, ExchangeContext
+from exchanges.alerts import Alerts
 from exchanges.binance.account_fetcher import BinanceAccountFetcher
+from exchanges.binance.account_settings import HEDGE_MODE, Difference, differences
 from exchanges.binance.auth import RequestSigner
 from exchanges.binance.endpoints import SERVER_TIME, endpoints
 from exchanges.binance.order_budget import OrderBudget, account_of
@@ -42,13 +42,14 @@ class OrderConnection:
         self.fetcher = BinanceAccountFetcher(
             self.http, self.signer, self.codec, instruments, self.clock, self.budget, self.receive_window_ms
         )
-        self._log: logging.Logger = context.log
+        self.alerts = context.alerts or Alerts(context.counters.add, context.log)
+        self._settings, self._log = settings, context.log
 
-    async def prepare(self, warm_connections: int = 1) -> None:
-        """Measure the clock, read the limits, check the key and the position mode, open connections ahead of need.
+    async def prepare(self, warm_connections: int = 1, *, trading: bool = False) -> None:
+        """Measure the clock, read the limits, check the key and the account's settings, open connections ahead of need.
 
-        Raises VenueUnavailable (try again), VenueRefused with reason VENUE_SIGNATURE (wrong key: never try again),
-        ConfigurationError (hedge mode).
+        trading: settings that are not as configured refuse too. Raises VenueUnavailable (try again), VenueRefused with
+        reason VENUE_SIGNATURE (wrong key: never try again), ConfigurationError (hedge mode, settings).
         """
         await self.clock.measure(self.fetcher.server_time)
         self._log.info(
@@ -56,13 +57,19 @@ class OrderConnection:
             self.clock.offset_ns / 1e6, self.clock.error_ns / 1e6,
         )  # fmt: skip
         self.budget.learn_limits(await self.fetcher.rate_limits())
-        if await self.fetcher.dual_side():
-            raise ConfigurationError(
-                "binance: the account is in hedge mode (dualSidePosition true); this system trades one-way mode only, "
-                "so switch the position mode at the venue and start again"
-            )
+        found = [difference.text for difference in await self.account_settings() if difference.text]
+        if found and trading:
+            raise ConfigurationError(f"binance: {'; '.join(found)}; change one of both and start again")
         if warm_connections > 1:
             await self.http.warm(SERVER_TIME, warm_connections)
+
+    async def account_settings(self) -> list[Difference]:
+        """How the account is set up now, against what is configured. Raises like `prepare`."""
+        account = await self.fetcher.account_config()
+        if account.dual_side:
+            raise ConfigurationError(HEDGE_MODE)
+        rows = await self.fetcher.symbol_configs()
+        return list(differences(account, rows, self._settings.symbols, self._settings.expect))
 
     async def close(self) -> None:
         await self.http.close()

@@ -113,10 +113,20 @@ class Balance(Struct, frozen=True):
     update_time_ms: TimeMs = field(name="updateTime", default=0)
 
 
-class PositionMode(Struct, frozen=True):
-    """Reply of GET /fapi/v1/positionSide/dual."""
+class AccountConfig(Struct, frozen=True):
+    """Reply of GET /fapi/v1/accountConfig."""
 
     dual_side: bool = field(name="dualSidePosition")
+    multi_assets_margin: bool = field(name="multiAssetsMargin")
+    can_trade: bool = field(name="canTrade")
+
+
+class SymbolConfig(Struct, frozen=True):
+    """Row of GET /fapi/v1/symbolConfig."""
+
+    symbol: str
+    margin_type: str = field(name="marginType")
+    leverage: int
 
 
 class ServerTime(Struct, frozen=True):
@@ -185,6 +195,7 @@ class BalanceChange(Struct, frozen=True):
 
     currency: str = field(name="a")
     wallet_balance: str = field(name="wb")
+    change: str = field(name="bc", default="0")
 
 
 class PositionChange(Struct, frozen=True):
@@ -213,11 +224,48 @@ class AccountUpdate(Struct, frozen=True, tag_field="e", tag="ACCOUNT_UPDATE"):
     time_ms: TimeMs = field(name="T")
 
 
+class MarginPosition(Struct, frozen=True):
+    """Element of MARGIN_CALL `p`."""
+
+    symbol: str = field(name="s")
+    position: str = field(name="pa", default="")
+    mark_price: str = field(name="mp", default="")
+    unrealized_pnl: str = field(name="up", default="")
+    maintenance_margin: str = field(name="mm", default="")
+
+
+class MarginCall(Struct, frozen=True, tag_field="e", tag="MARGIN_CALL"):
+    """MARGIN_CALL: the margin is nearly used up. `cw` comes for crossed positions only."""
+
+    positions: list[MarginPosition] = field(name="p", default_factory=list)
+    cross_wallet_balance: str = field(name="cw", default="")
+
+
+class LeverageChange(Struct, frozen=True):
+    """`ac` of ACCOUNT_CONFIG_UPDATE."""
+
+    symbol: str = field(name="s")
+    leverage: int = field(name="l")
+
+
+class ModeChange(Struct, frozen=True):
+    """`ai` of ACCOUNT_CONFIG_UPDATE."""
+
+    multi_assets: bool = field(name="j")
+
+
+class AccountConfigUpdate(Struct, frozen=True, tag_field="e", tag="ACCOUNT_CONFIG_UPDATE"):
+    """ACCOUNT_CONFIG_UPDATE: leverage of a symbol, or the multi-assets mode; one of both."""
+
+    leverage: LeverageChange | None = field(name="ac", default=None)
+    mode: ModeChange | None = field(name="ai", default=None)
+
+
 class ListenKeyExpired(Struct, frozen=True, tag_field="e", tag="listenKeyExpired"):
     """Nothing follows on this socket, which stays open. (E was a string before 2026-05, so it is not read.)"""
 
 
-StreamMessage = OrderTradeUpdate | TradeLite | AccountUpdate | ListenKeyExpired
+StreamMessage = OrderTradeUpdate | TradeLite | AccountUpdate | MarginCall | AccountConfigUpdate | ListenKeyExpired
 
 
 class StreamHead(Struct, frozen=True):

@@ -6,6 +6,8 @@ The rules
   in `exchanges/account_tables.py`.
 - positionRisk v3 lists only symbols with a position or open orders; a configured one that is missing has position 0.
 - While the private stream is down the rows are invalid: a position that may have moved is not one to trade on.
+- MARGIN_CALL, and settings of the account that are not as configured (read at each connect, then as
+  ACCOUNT_CONFIG_UPDATE tells them), are alerts. Nothing is changed at the venue from here.
 
 Source: Event: Balance and Position Update, Position Information V3, Futures Account Balance V3 below
 developers.binance.com/docs/derivatives/usds-margined-futures.
@@ -22,8 +24,11 @@ from typing import Final
 
 from exchanges.account_tables import AccountTables
 from exchanges.adapter import ConnectionHealth, ExchangeContext, VenueRefused, VenueUnavailable
+from exchanges.alerts import AlertKind
+from exchanges.binance import account_settings
+from exchanges.binance.account_settings import Difference
 from exchanges.binance.order_connection import OrderConnection
-from exchanges.binance.order_messages import AccountUpdate, StreamMessage
+from exchanges.binance.order_messages import AccountConfigUpdate, AccountUpdate, MarginCall, StreamMessage
 from exchanges.binance.user_stream import BinanceUserStream
 from exchanges.order_instruments import OrderInstruments
 from shm.clock import monotonic_ns
@@ -32,6 +37,9 @@ from shm.layout import Reason
 SNAPSHOT_S: Final = 15.0
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 5.0
+CLOCK_NS: Final = 120_000_000_000
+"""How often the venue's clock is measured: two clocks may run 12 ms apart in that time."""
+FUNDING: Final = "FUNDING_FEE"
 
 
 class BinancePMS:
@@ -65,6 +73,11 @@ class BinancePMS:
         )
         self._wanted = asyncio.Event()
         self._connected_again = asyncio.Event()
+        self._alerts, self._expected = self._connection.alerts, context.settings.expect
+        self._symbols = frozenset(context.settings.symbols)
+        self._settings_read = 0
+        """The connect after which the account's settings were read."""
+        self._next_measure_ns = 0
         self._complete = False
         self._stopping = False
         self.on_change: Callable[[], None] = lambda: None
@@ -144,6 +157,11 @@ class BinancePMS:
     async def snapshot(self) -> None:
         """Read and merge both lists once."""
         connects = self._stream.connects
+        await self._measure_clock()
+        if self._settings_read != connects:  # a change while the stream was down was told to nobody
+            for difference in await self._connection.account_settings():
+                self._say(difference)
+            self._settings_read = connects
         asked, venue_time = monotonic_ns(), self._connection.clock.now_ns()
         positions, balances = await asyncio.gather(self._fetcher.positions(), self._fetcher.balances())
         if not self._stream.up or self._stream.connects != connects:
@@ -152,7 +170,51 @@ class BinancePMS:
         self._count("snapshots")
         self._set_complete(True)
 
+    async def _measure_clock(self) -> None:
+        now = monotonic_ns()
+        if now >= self._next_measure_ns:
+            if self._next_measure_ns:  # `prepare` was the first
+                await self._connection.clock.measure(self._fetcher.server_time)
+            self._next_measure_ns = now + CLOCK_NS
+
     def _on_message(self, message: StreamMessage, receive_time_ns: int) -> None:
         if isinstance(message, AccountUpdate):
             self._count("account_updates")
             self._tables.on_event(*self._codec.account_rows(message, receive_time_ns))
+            if message.change.cause == FUNDING:
+                self._count("funding_events")
+                for entry in message.change.balances:
+                    self._log.info("funding: %s %s", entry.change, entry.currency)
+        elif isinstance(message, MarginCall):
+            self._alerts.say(AlertKind.MARGIN_CALL, "margin call", margin_call_text(message))
+        elif isinstance(message, AccountConfigUpdate):
+            self._settings_changed(message)
+
+    def _settings_changed(self, message: AccountConfigUpdate) -> None:
+        """Somebody changed the account by hand while we run."""
+        if message.mode is not None:
+            self._say(account_settings.multi_assets(message.mode.multi_assets, self._expected))
+        change = message.leverage
+        if change is not None and change.symbol in self._symbols:
+            difference = account_settings.leverage(change.symbol, change.leverage, self._expected)
+            self._say(difference)
+            if not difference.text and change.symbol not in self._expected.leverage:
+                text = f"{change.symbol}: leverage was changed to {change.leverage} at the venue"
+                self._alerts.say(AlertKind.ACCOUNT_SETTINGS, difference.key, text)
+
+    def _say(self, difference: Difference) -> None:
+        if difference.text:
+            self._alerts.say(AlertKind.ACCOUNT_SETTINGS, difference.key, difference.text, lasting=True)
+        else:
+            self._alerts.clear(difference.key)
+
+
+def margin_call_text(message: MarginCall) -> str:
+    """One sentence with the venue's own figures."""
+    positions = ", ".join(
+        f"{one.symbol} {one.position} at mark {one.mark_price} (unrealized {one.unrealized_pnl}, maintenance margin "
+        f"{one.maintenance_margin})"
+        for one in message.positions
+    )
+    wallet = f", cross wallet {message.cross_wallet_balance}" if message.cross_wallet_balance else ""
+    return f"margin call: {positions or 'no position named'}{wallet}"

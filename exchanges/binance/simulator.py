@@ -39,6 +39,7 @@ from exchanges.binance.simulator_instruments import instrument_for
 from exchanges.binance.simulator_keepalive import KeepAlive
 from exchanges.binance.simulator_limits import RateLimits
 from exchanges.binance.simulator_liquidations import LiquidationReports
+from exchanges.binance.simulator_margin import MarginCalls
 from exchanges.binance.simulator_market_calls import encode
 from exchanges.binance.simulator_recording import RecordedFlow
 from exchanges.binance.simulator_replies import user_events
@@ -164,6 +165,7 @@ class SimulatorServer(LoopbackServer):
         self._api_sockets: set[WebSocketApi] = set()
         self._marks_sent: dict[str, int] = {}
         self._liquidations = {symbol: LiquidationReports() for symbol in symbols}
+        self._margin_calls = MarginCalls(self.venue)
         self._gates: dict[str, list[list[Report]]] = {}
         self._gate_depth: dict[str, int] = {}
 
@@ -274,6 +276,9 @@ class SimulatorServer(LoopbackServer):
         book = self.venue.book(symbol)
         if book.ready:
             self.exchange.set_mark(symbol, money(book.mid))
+        for account, call in self._margin_calls.due(_now_ms()):
+            for key in self._listen_keys(account):
+                self.hub.publish_user(key, "MARGIN_CALL", orjson.dumps(call))
         body = frames.mark_price(symbol, self.exchange.mark(symbol), event_ms)
         count = self._marks_sent[symbol] = self._marks_sent.get(symbol, 0) + 1
         self.hub.publish(f"{symbol.lower()}@markPrice@1s", body)

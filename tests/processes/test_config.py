@@ -205,6 +205,16 @@ def test_no_instance_is_called_what_all_instances_share(write_config: Callable[.
     ]
 
 
+def test_leverage_is_expected_of_configured_symbols_only(write_config: Callable[..., Path]) -> None:
+    found = problems_of(write_config("[venues.binance.expect]\nleverage = { BTCUSD = 5 }\n"))
+    assert found == [
+        'venues.binance.expect.leverage.BTCUSD: not one of venues.binance.symbols; did you mean "BTCUSDT"?'
+    ]
+    assert problems_of(write_config('[venues.binance.expect]\nmargin_mode = "crossed"\n')) == [
+        'venues.binance.expect.margin_mode: found "crossed", expected one of cross, isolated'
+    ]
+
+
 def test_ring_sizes_are_powers_of_two(directory: Path) -> None:
     path = directory / "c.toml"
     path.write_text('[venues.binance]\nsymbols = ["BTCUSDT"]\nenvironment = "testnet"\nevent_ring_slots = 1000\n')

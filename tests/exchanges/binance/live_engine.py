@@ -22,6 +22,7 @@ from exchanges.order_store import OrderStore
 from exchanges.recovery import RecoveryBracket
 from exchanges.risk_gate import RiskGate, RiskLimits
 from exchanges.settlement import Settlement
+from processes.config import ExpectConfig
 from shm.clock import monotonic_ns
 from shm.layout import (
     EventType,
@@ -52,6 +53,7 @@ def context(server: SimulatorServer, tmp_path: Path, counters: Counters, **chang
         receive_window_ms=changes.pop("receive_window_ms", 5_000),
         stale_after_ms=2_000,
         settle_currency="USDT",
+        expect=changes.pop("expect", ExpectConfig()),
     )
     values: dict[str, Any] = {
         "venue": "binance",

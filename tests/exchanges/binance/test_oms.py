@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from exchanges.adapter import ConfigurationError, VenueRefused, VenueUnavailable
+from exchanges.binance.order_messages import AccountConfig
 from exchanges.binance.simulator import ApiKey, SimulatorServer
+from processes import config
 from shm.layout import (
     EventType,
     ExecFlag,
@@ -537,12 +539,32 @@ async def test_hedge_mode_is_refused_with_a_sentence(tmp_path: Path, monkeypatch
     async with venue() as (server, _):
         engine = LiveEngine(server, tmp_path)
 
-        async def dual_side() -> bool:
-            return True
+        async def hedge() -> AccountConfig:
+            return AccountConfig(dual_side=True, multi_assets_margin=False, can_trade=True)
 
-        monkeypatch.setattr(engine.oms.source, "dual_side", dual_side)
+        monkeypatch.setattr(engine.oms.source, "account_config", hedge)
         with pytest.raises(ConfigurationError, match="one-way"):
             await engine.oms.prepare()
+        await engine.close()
+
+
+async def test_an_account_that_is_set_up_otherwise_than_configured_stops_the_engine_in_a_sentence(
+    tmp_path: Path,
+) -> None:
+    expected = config.ExpectConfig(leverage={"BTCUSDT": 3}, margin_mode="isolated", multi_assets=True)
+    async with venue() as (server, client):
+        engine = LiveEngine(server, tmp_path, expect=expected)
+        with pytest.raises(ConfigurationError) as refused:
+            await engine.oms.prepare()
+        assert str(refused.value) == (
+            "binance: the account is in single-asset mode, the configuration expects multi-assets mode; BTCUSDT: "
+            "leverage at the venue is 20, the configuration expects 3; BTCUSDT: margin mode at the venue is cross, the "
+            "configuration expects isolated; change one of both and start again"
+        )
+        await engine.close()
+        assert (await client.call("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage=3))[0] == 200
+        engine = LiveEngine(server, tmp_path, expect=config.ExpectConfig(leverage={"BTCUSDT": 3}, margin_mode="cross"))
+        await engine.oms.prepare()
         await engine.close()
 
 

@@ -18,7 +18,14 @@ from exchanges.binance.order_codec import (
     own_order_id,
     synthetic_order_id,
 )
-from exchanges.binance.order_messages import AccountUpdate, ListenKeyExpired, OrderTradeUpdate, TradeLite
+from exchanges.binance.order_messages import (
+    AccountConfig,
+    AccountUpdate,
+    ListenKeyExpired,
+    OrderTradeUpdate,
+    SymbolConfig,
+    TradeLite,
+)
 from exchanges.order_events import FactFlag
 from exchanges.order_instruments import OrderInstrument, OrderInstruments
 from shm.layout import (
@@ -391,11 +398,17 @@ def test_listen_key_events_and_replies() -> None:
         assert isinstance(CODEC.decode_stream(frame.encode()), ListenKeyExpired)
     assert CODEC.decode_listen_key(b'{"listenKey":"abc"}') == "abc"
     assert CODEC.decode_listen_key(b"{}") == ""
-    assert CODEC.decode_dual_side(b'{"dualSidePosition":true}')
+    account = (
+        b'{"feeTier":0,"canTrade":true,"canDeposit":true,"canWithdraw":true,"dualSidePosition":true,'
+        b'"updateTime":0,"multiAssetsMargin":false,"tradeGroupId":-1}'
+    )
+    assert CODEC.decode_account_config(account) == AccountConfig(True, False, True)
+    rows = b'[{"symbol":"BTCUSDT","marginType":"CROSSED","isAutoAddMargin":false,"leverage":20,"maxNotionalValue":"1"}]'
+    assert CODEC.decode_symbol_configs(rows) == [SymbolConfig("BTCUSDT", "CROSSED", 20)]
     assert CODEC.decode_server_time(b'{"serverTime":1790000000000}') == 1790000000000 * 10**6
 
 
-@pytest.mark.parametrize("event", ["ACCOUNT_CONFIG_UPDATE", "MARGIN_CALL", "ALGO_UPDATE", "GRID_UPDATE", "whatever"])
+@pytest.mark.parametrize("event", ["STRATEGY_UPDATE", "ALGO_UPDATE", "GRID_UPDATE", "whatever"])
 def test_events_without_a_use_are_passed_over(event: str) -> None:
     assert CODEC.decode_stream(json.dumps({"e": event, "E": 1, "x": {}}).encode()) is None
 

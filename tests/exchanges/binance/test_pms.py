@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,13 @@ import pytest
 
 from exchanges.account_tables import AccountTables
 from exchanges.adapter import ConfigurationError, VenueRefused
+from exchanges.alerts import Alerts
 from exchanges.binance.pms import BinancePMS
 from exchanges.binance.simulator import SimulatorServer
 from exchanges.order_instruments import OrderInstruments
+from processes.config import ExpectConfig
 from tests.exchanges.binance.live_engine import BTC, context
-from tests.exchanges.binance.simulator_client import Client, venue
+from tests.exchanges.binance.simulator_client import Client, mark_tick, venue
 from tests.exchanges.order_world import Counters
 from tests.exchanges.test_account_tables import Rows
 
@@ -28,9 +33,10 @@ class Live:
     def __init__(self, server: SimulatorServer, tmp_path: Path, snapshot_s: float = 0.05, **changes: Any) -> None:
         self.positions, self.balances = Rows(), Rows()
         self.counters = Counters()
+        self.alerts = Alerts(self.counters.add, logging.getLogger("test.pms"))
         instruments = OrderInstruments([BTC])
         self.pms = BinancePMS(
-            context(server, tmp_path, self.counters, **changes),
+            context(server, tmp_path, self.counters, alerts=self.alerts, **changes),
             instruments=instruments,
             tables=AccountTables(self.positions, self.balances, instruments, "USDT", 4),
             snapshot_s=snapshot_s,
@@ -115,6 +121,82 @@ async def test_closing_leaves_the_rows_invalid(place: Place) -> None:
     await live.close()
     assert (live.position.valid, live.balance.valid) == (0, 0)
     assert not live.pms.ready
+
+
+async def test_a_margin_call_is_an_alert_with_the_venues_figures(place: Place) -> None:
+    server, client, live = place
+    assert (await client.order("BUY", "1.000"))[0] == 200
+    next(iter(server.exchange.accounts.values())).wallet = Decimal(250)
+    server.deliver(mark_tick())
+    await live.until(lambda: live.alerts.text)
+    assert re.fullmatch(
+        r"margin call: BTCUSDT 1 at mark [\d.]+ \(unrealized -?[\d.]+, maintenance margin [\d.]+\), cross wallet "
+        r"250\.00000000",
+        live.alerts.text,
+    )
+    assert live.counters["alert_margin_call"] == 1
+
+
+async def test_leverage_that_is_changed_by_hand_is_an_alert_until_it_is_as_expected_again(tmp_path: Path) -> None:
+    async with venue() as (server, client):
+        live = Live(server, tmp_path, expect=ExpectConfig(leverage={"BTCUSDT": 20}))
+        try:
+            await live.start()
+            assert live.alerts.text == ""
+            await client.call("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage=50)
+            await live.until(lambda: live.alerts.text)
+            assert live.alerts.text == "BTCUSDT: leverage at the venue is 50, the configuration expects 20"
+            await client.call("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage=20)
+            await live.until(lambda: not live.alerts.text)
+            assert live.counters["alert_account_settings"] == 1
+        finally:
+            await live.close()
+
+
+async def test_leverage_nobody_expects_anything_of_is_told_when_it_changes(place: Place) -> None:
+    _, client, live = place
+    await client.call("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage=50)
+    await live.until(lambda: live.alerts.text == "BTCUSDT: leverage was changed to 50 at the venue")
+
+
+async def test_what_was_changed_while_nobody_listened_is_seen_at_the_next_connect(tmp_path: Path) -> None:
+    async with venue() as (server, _):
+        account = next(iter(server.exchange.accounts.values()))
+        live = Live(server, tmp_path, expect=ExpectConfig(leverage={"BTCUSDT": 20}, multi_assets=True))
+        try:
+            await live.start()
+            assert "single-asset mode, the configuration expects multi-assets" in live.alerts.text
+            account.leverages["BTCUSDT"] = 7  # no event
+            for connection in tuple(server.hub.connections):
+                connection.abort()
+            await live.until(lambda: "leverage at the venue is 7" in live.alerts.text and live.pms.ready)
+        finally:
+            await live.close()
+
+
+async def test_a_funding_fee_moves_the_wallet_and_nothing_else(place: Place) -> None:
+    server, client, live = place
+    assert (await client.order("BUY", "0.004"))[0] == 200
+    await live.until(lambda: live.position.position == 4)
+    now_ms = server.venue.clock_ms() + 60_000
+    frame = (
+        b'{"e":"ACCOUNT_UPDATE","T":%d,"E":%d,"a":{"B":[{"a":"USDT","wb":"99990.5","cw":"99990.5","bc":"-0.25"}],"P":[],'
+        b'"m":"FUNDING_FEE","S":"BTCUSDT"}}' % (now_ms, now_ms)
+    )
+    server.hub.publish_user(next(iter(server.venue.listen_keys)), "ACCOUNT_UPDATE", frame)
+    await live.until(lambda: live.counters["funding_events"] == 1)
+    assert live.balance.wallet_balance == 9_999_050_000_000
+    assert live.position.position == 4
+
+
+async def test_multi_assets_mode_that_is_switched_by_hand_is_an_alert(place: Place) -> None:
+    server, _, live = place
+    key = next(iter(server.venue.listen_keys))
+    server.hub.publish_user(key, "ACCOUNT_CONFIG_UPDATE", b'{"e":"ACCOUNT_CONFIG_UPDATE","E":1,"T":1,"ai":{"j":true}}')
+    words = "the account is in multi-assets mode, the configuration expects single-asset mode"
+    await live.until(lambda: live.alerts.text == words)
+    server.hub.publish_user(key, "ACCOUNT_CONFIG_UPDATE", b'{"e":"ACCOUNT_CONFIG_UPDATE","E":1,"T":1,"ai":{"j":false}}')
+    await live.until(lambda: live.alerts.text == "")
 
 
 async def test_an_expired_listen_key_is_replaced(place: Place) -> None:

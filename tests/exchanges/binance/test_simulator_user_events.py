@@ -11,6 +11,7 @@ import pytest
 
 from tests.exchanges.binance.simulator_client import (
     Client,
+    mark_tick,
     receive,
     receive_many,
     settled,
@@ -152,6 +153,24 @@ async def test_leverage_changes_are_told() -> None:
         await client.call("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage=5)
         event = await receive(stream)
         assert (event["e"], event["ac"]) == ("ACCOUNT_CONFIG_UPDATE", {"s": "BTCUSDT", "l": 5})
+
+
+async def test_an_account_whose_margin_is_nearly_used_up_is_warned_once_a_minute() -> None:
+    async with venue() as (server, client):
+        stream = await client.user_stream()
+        await client.order("BUY", "1.000")
+        await receive_many(stream, 4)
+        server.deliver(mark_tick())
+        await settled(stream)
+        next(iter(server.exchange.accounts.values())).wallet = Decimal(250)
+        server.deliver(mark_tick())
+        event = await receive(stream)
+        assert list(event) == ["e", "E", "cw", "p"]
+        assert (event["e"], event["cw"]) == ("MARGIN_CALL", "250.00000000")
+        assert list(event["p"][0]) == ["s", "ps", "pa", "mt", "iw", "mp", "up", "mm"]
+        assert (event["p"][0]["s"], event["p"][0]["pa"]) == ("BTCUSDT", "1")
+        server.deliver(mark_tick())
+        await settled(stream)
 
 
 async def test_a_listen_key_is_shared_extended_and_closed() -> None:

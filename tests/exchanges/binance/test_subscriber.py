@@ -21,6 +21,7 @@ from exchanges.binance.subscriber import BinanceSubscriber
 from exchanges.http import HttpHandler
 from exchanges.simulator.flow import Delta
 from exchanges.websocket import WebSocketPolicy
+from processes.config import ExpectConfig
 from shm.layout import ConnectionState, MarketStatusCode, ProcessState, RecordKind, TradeFlag
 from shm.records import InstrumentRow
 
@@ -38,6 +39,7 @@ class Settings:
     receive_window_ms: int = 5_000
     stale_after_ms: int = 30_000  # a starved test machine is no stale market
     settle_currency: str = "USDT"
+    expect: ExpectConfig = field(default_factory=ExpectConfig)
 
 
 class Ids:
