@@ -1,8 +1,10 @@
 """Signed REST of Binance USDⓈ-M futures: the account's orders, trades, positions, balances, and the listen key.
 
-The rule: nothing is retried here. No usable answer is VenueUnavailable, the venue's no is VenueRefused (with reason
-VENUE_SIGNATURE where key or signature are wrong, so that a process can end instead of going on). Every call takes its
-documented weight from the budget first; where that is used up, VenueUnavailable says until when.
+The rule: nothing is retried here but a request whose timestamp the venue refused (-1021), once, after its clock was
+measured again: that one was surely not carried out. No usable answer is VenueUnavailable, the venue's no is
+VenueRefused (with reason VENUE_SIGNATURE where key or signature are wrong, so that a process can end instead of going
+on). Every call takes its documented weight from the budget first; where that is used up, VenueUnavailable says until
+when.
 
 Source: https://developers.binance.com/docs/derivatives/usds-margined-futures, pages of the endpoints named below.
 
@@ -11,13 +13,13 @@ Who calls it: oms.py and pms.py, settlement and recovery through the Protocols o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from exchanges.adapter import VenueRefused, VenueUnavailable
 from exchanges.binance.auth import RequestSigner
 from exchanges.binance.endpoints import EXCHANGE_INFO, SERVER_TIME
-from exchanges.binance.error_codes import KEY_CODES, Outcome, classify
+from exchanges.binance.error_codes import KEY_CODES, WRONG_TIMESTAMP, Outcome, classify
 from exchanges.binance.messages import RateLimit
 from exchanges.binance.order_budget import QUERY_WEIGHT, OrderBudget
 from exchanges.binance.order_codec import MalformedMessage, OrderCodec
@@ -49,6 +51,10 @@ MAX_PAGES: Final = 200
 UNKNOWN_ORDER_CODES: Final = frozenset({-2011, -2013})
 
 
+class TimestampRefused(VenueUnavailable):
+    """-1021: not carried out, because our clock and the venue's disagree."""
+
+
 class BinanceAccountFetcher:
     """One per process, over the HTTP handler of its maker."""
 
@@ -64,6 +70,12 @@ class BinanceAccountFetcher:
     ) -> None:
         self._http, self._signer, self._codec, self._instruments = http, signer, codec, instruments
         self._clock, self._budget, self._receive_window_ms = clock, budget, receive_window_ms
+
+        self.heal_clock: Callable[[], Awaitable[None]] = self._measure
+        """Called where the venue refused a timestamp; raises VenueUnavailable."""
+
+    async def _measure(self) -> None:
+        await self._clock.measure(self.server_time)
 
     # --- orders -----------------------------------------------------------------------------------------------------
     async def open_orders(self, symbols: Sequence[str], lane: Lane = Lane.QUERY) -> list[OrderEvent]:
@@ -173,6 +185,13 @@ class BinanceAccountFetcher:
 
     # --- transport --------------------------------------------------------------------------------------------------
     async def _signed(self, method: str, path: str, query: str, weight: int, lane: Lane = Lane.QUERY) -> HttpReply:
+        try:
+            return await self._signed_once(method, path, query, weight, lane)
+        except TimestampRefused:
+            await self.heal_clock()
+            return await self._signed_once(method, path, query, weight, lane)
+
+    async def _signed_once(self, method: str, path: str, query: str, weight: int, lane: Lane) -> HttpReply:
         signed = self._signer.signed_query(query, self._clock.now_ms(), self._receive_window_ms)
         return await self._checked(method, path, signed, weight, self._signer.headers, lane)
 
@@ -196,7 +215,8 @@ class BinanceAccountFetcher:
             raise VenueRefused(message, code=code, http_status=reply.status, reason=Reason.VENUE_SIGNATURE)
         if 400 <= reply.status < 500 and code and verdict.outcome is Outcome.REFUSED:
             raise VenueRefused(message, code=code, http_status=reply.status, reason=verdict.reason)
-        raise VenueUnavailable(f"{method} {path}: HTTP {reply.status} {code or ''} {message}".rstrip())
+        text = f"{method} {path}: HTTP {reply.status} {code or ''} {message}".rstrip()
+        raise TimestampRefused(text) if code == WRONG_TIMESTAMP else VenueUnavailable(text)
 
     def _read(self, decode: Callable[[bytes, int], _T], reply: HttpReply) -> _T:
         try:

@@ -31,6 +31,9 @@ class Verdict(NamedTuple):
     reason: Reason
 
 
+WRONG_TIMESTAMP: Final = -1021
+"""Outside of recvWindow, or a second ahead of the venue's clock: not carried out."""
+
 UNKNOWN_CODES: Final = {
     -1000: "may carry 'Request occur unknown error.'",
     -1006: "Execution status unknown.",
@@ -44,7 +47,7 @@ FAILED_CODES: Final = {
     -1008: Reason.VENUE_RATE_LIMIT,
     -1015: Reason.VENUE_RATE_LIMIT,
     -1016: Reason.VENUE_DOWN,
-    -1021: Reason.VENUE_TIMESTAMP,
+    WRONG_TIMESTAMP: Reason.VENUE_TIMESTAMP,
     -5028: Reason.VENUE_TIMESTAMP,
 }
 """Not carried out, and may succeed later."""

@@ -38,7 +38,7 @@ from typing import Any, Final
 from exchanges.adapter import ConnectionHealth, ExchangeContext, VenueRefused, VenueUnavailable
 from exchanges.binance.account_fetcher import ORDER, BinanceAccountFetcher
 from exchanges.binance.auth import Parameters, query_text
-from exchanges.binance.error_codes import Outcome, Verdict
+from exchanges.binance.error_codes import WRONG_TIMESTAMP, Outcome, Verdict
 from exchanges.binance.order_codec import UnsupportedRequest
 from exchanges.binance.order_connection import OrderConnection
 from exchanges.binance.order_messages import AccountUpdate, OrderTradeUpdate, SocketReply, StreamMessage, TradeLite
@@ -121,6 +121,8 @@ class BinanceOMS:
                 on_down=lambda why: context.log.warning("order socket is down (%s): orders go over REST", why),
                 on_clock_wrong=lambda: self._spawn(self._measure_clock_again()),
             )
+        self._again: set[tuple[int, int, int]] = set()
+        """Requests that were sent a second time because the venue refused their timestamp."""
         self._stream_is_up = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -311,6 +313,7 @@ class BinanceOMS:
         self._count("late_replies")
         _, verdict = self._codec.decode_request_reply(request, reply.status, reply.body, receive_time_ns)
         if verdict is None or verdict.outcome is not Outcome.UNKNOWN:
+            self._again.add(_key(request))  # its outcome is being settled: nothing is sent again for it
             self.on_socket_reply(request, reply, receive_time_ns, sent_ns)
 
     def on_socket_lost(self, request: OrderRequest, failure: OutcomeUnknown) -> None:
@@ -327,6 +330,10 @@ class BinanceOMS:
 
     def _tell_reply(self, request: OrderRequest, fact: OrderEvent, verdict: Verdict | None, asked_ns: int) -> None:
         if verdict is not None:
+            if fact.error_code == WRONG_TIMESTAMP and (key := _key(request)) not in self._again:
+                self._again.add(key)
+                self._spawn(self._send_again(request, fact))
+                return
             if verdict.reason == Reason.VENUE_TIMESTAMP:
                 self._spawn(self._measure_clock_again())
             if request.request_type == RequestType.QUERY:
@@ -334,7 +341,23 @@ class BinanceOMS:
                 fact.event_type, fact.order_state = EventType.STATUS, OrderState.NONE
         if fact.event_type in CHANGES:
             self._stream.expect_word(asked_ns)
+        if self._again:
+            self._again.discard(_key(request))
         self._tell(fact)
+
+    async def _send_again(self, request: OrderRequest, refused: OrderEvent) -> None:
+        """The venue refused the timestamp, so the request was surely not carried out: once more by the clock measured
+        anew, through all the last checks again."""
+        try:
+            await self._connection.heal_clock()
+        except VenueUnavailable as failure:
+            self._log.warning("venue clock could not be measured: %s", failure)
+            self._tell(refused)
+            return
+        if self.admit(request):
+            self._tell(refused)
+        else:
+            self._submit(request)
 
     def _tell_unknown(self, request: OrderRequest, failure: OutcomeUnknown) -> None:
         fact = fact_of_request(request, EventType.UNKNOWN, Reason.TIMEOUT if failure.timed_out else Reason.DISCONNECTED)
@@ -369,7 +392,7 @@ class BinanceOMS:
 
     async def _measure_clock_again(self) -> None:
         try:
-            await self.measure_clock()
+            await self._connection.heal_clock()
         except VenueUnavailable as failure:
             self._log.warning("venue clock could not be measured: %s", failure)
 
@@ -446,6 +469,11 @@ class _OnSocket:
 
     def replied_late(self, reply: SocketReply, receive_time_ns: int) -> None:
         self._oms.guarded(self._oms.on_socket_late, self._request, reply, receive_time_ns, self._sent_ns)
+
+
+def _key(request: OrderRequest) -> tuple[int, int, int]:
+    """What tells a request from every other."""
+    return request.request_type, request.request_id, request.client_order_id
 
 
 _LETTERS: Final = {"SECOND": "s", "MINUTE": "m", "HOUR": "h", "DAY": "d"}

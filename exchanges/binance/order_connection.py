@@ -7,8 +7,10 @@ Who calls it: oms.py and pms.py.
 
 from __future__ import annotations
 
+import asyncio
+
 from exchanges.adapter import ConfigurationError, ExchangeContext
-from exchanges.alerts import Alerts
+from exchanges.alerts import AlertKind, Alerts
 from exchanges.binance.account_fetcher import BinanceAccountFetcher
 from exchanges.binance.account_settings import HEDGE_MODE, Difference, differences
 from exchanges.binance.auth import RequestSigner
@@ -42,6 +44,8 @@ class OrderConnection:
         self.fetcher = BinanceAccountFetcher(
             self.http, self.signer, self.codec, instruments, self.clock, self.budget, self.receive_window_ms
         )
+        self.fetcher.heal_clock = self.heal_clock
+        self._healing: asyncio.Future[None] | None = None
         self.alerts = context.alerts or Alerts(context.counters.add, context.log)
         self._settings, self._log = settings, context.log
 
@@ -70,6 +74,20 @@ class OrderConnection:
             raise ConfigurationError(HEDGE_MODE)
         rows = await self.fetcher.symbol_configs()
         return list(differences(account, rows, self._settings.symbols, self._settings.expect))
+
+    async def heal_clock(self) -> None:
+        """The venue refused a timestamp: measure its clock again, once for all who ask meanwhile, and say so. Raises
+        VenueUnavailable."""
+        if self._healing is None or self._healing.done():
+            self._healing = asyncio.ensure_future(self._heal_clock())
+        await asyncio.shield(self._healing)
+
+    async def _heal_clock(self) -> None:
+        before_ns = self.clock.offset_ns
+        await self.clock.measure(self.fetcher.server_time)
+        moved_ms = (self.clock.offset_ns - before_ns) / 1e6
+        text = f"the venue refused our timestamp (-1021); its clock is {moved_ms:+.0f} ms from where we took it"
+        self.alerts.say(AlertKind.CLOCK, "clock", text)
 
     async def close(self) -> None:
         await self.http.close()

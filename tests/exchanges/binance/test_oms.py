@@ -582,6 +582,44 @@ async def test_without_credentials_there_are_no_orders(tmp_path: Path) -> None:
             LiveEngine(server, tmp_path, credentials=None)
 
 
+@pytest.mark.parametrize("ahead_ms", [60_000, -60_000])
+async def test_a_timestamp_that_the_venue_refuses_heals_itself_once_and_is_told(place: Place, ahead_ms: int) -> None:
+    server, client, engine = place
+    order_id = await engine.placed()
+    clock_ms = server.venue.clock_ms
+    server.venue.clock_ms = lambda: clock_ms() + ahead_ms
+    other_id = await engine.placed()
+    assert engine.counters["alert_clock"] == 1
+    engine.request(RequestType.CANCEL, order_id)
+    engine.request(RequestType.CANCEL, other_id)
+    await engine.told_of(order_id, E.CANCELED)
+    await engine.told_of(other_id, E.CANCELED)
+    assert engine.counters["alert_clock"] == 1, "one measurement healed it"
+    await check_agreement(client, engine)
+    server.venue.clock_ms = clock_ms
+    assert await engine.oms.source.open_orders(["BTCUSDT"]) == [], "a query heals as well"
+    assert engine.counters["alert_clock"] == 2
+
+
+async def test_a_timestamp_that_is_refused_again_is_a_refusal(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, _, engine = place
+    asked = server.venue.requests.copy()
+
+    async def nothing() -> None:
+        """A measurement that finds nothing wrong."""
+
+    monkeypatch.setattr(engine.oms._connection, "_heal_clock", nothing)
+    clock_ms = server.venue.clock_ms
+    server.venue.clock_ms = lambda: clock_ms() + 60_000
+    event = await engine.told_of(engine.new(), E.REJECTED)
+    assert event.reason == Reason.VENUE_TIMESTAMP
+    sent = server.venue.requests["POST /fapi/v1/order"] - asked["POST /fapi/v1/order"]
+    assert sent == 2, "once more, and not for ever"
+    with pytest.raises(VenueUnavailable, match="-1021"):
+        await engine.oms.source.positions()
+    server.venue.clock_ms = clock_ms
+
+
 async def test_the_venues_clock_is_measured(place: Place) -> None:
     _, _, engine = place
     assert engine.oms.clock.measured
