@@ -441,7 +441,11 @@ class SimulatorServer(LoopbackServer):
         return account_truth(self.venue, self.exchange.accounts[name])
 
     def counts(self) -> dict[str, Any]:
-        return {"requests": dict(self.venue.requests), "frames_sent": dict(self.hub.frames_sent)}
+        return {
+            "requests": dict(self.venue.requests),
+            "frames_sent": dict(self.hub.frames_sent),
+            "order_sockets": len(self._api_sockets),
+        }
 
     def flow_kind(self, flow: MarketFlow) -> str:
         return "recording" if isinstance(flow, RecordedFlow) else "generator"

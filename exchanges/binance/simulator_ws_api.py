@@ -11,6 +11,8 @@ in another order than the requests, as the venue says. Faults of frames strike a
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from typing import Any, Final
 
 import orjson
@@ -32,6 +34,7 @@ from exchanges.binance.simulator_limits import MINUTE_MS, TEN_SECONDS_MS
 from exchanges.binance.simulator_market_calls import Encoded
 from exchanges.simulator.connection import ClientConnection, frame_kinds
 
+LOG = logging.getLogger("corelane.simulator.binance")
 HANDSHAKE_WEIGHT = 5
 LOGON_WEIGHT = 2
 STREAM: Final = "ws-fapi"
@@ -73,15 +76,23 @@ class WebSocketApi(ClientConnection):
             elif message.type is WSMsgType.TEXT:
                 task = asyncio.get_running_loop().create_task(self._answer(message.data))
                 self._answering.add(task)
-                task.add_done_callback(self._answering.discard)
+                task.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._answering.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            LOG.error("a request of the WebSocket API was not answered", exc_info=failure)
+            self.abort()  # a client that waits for the answer is not left waiting
 
     async def _answer(self, message: str) -> None:
-        try:
-            reply, release = await self.reply_to(message)
-        except DropReply:
-            self.abort()
-            return
-        self.push_faulty(self._venue.faults, reply, STREAM, frame_kinds(is_delta=False), route=STREAM)
+        with contextlib.ExitStack() as flight:
+            try:
+                reply, release = await self.reply_to(message, flight)
+            except DropReply:
+                self._venue.messages.note("answer", f"{message} -> the connection is cut")
+                self.abort()
+                return
+            self.push_faulty(self._venue.faults, reply, STREAM, frame_kinds(is_delta=False), route=STREAM)
         if release is not None:
             await self.drained()
             self._dispatcher.release(release)
@@ -95,8 +106,9 @@ class WebSocketApi(ClientConnection):
         await self.drained()
         super().go_away(code, reason)
 
-    async def reply_to(self, message: str) -> tuple[bytes, str | None]:
-        """(the answer to one text message, the account whose events wait for its sending)."""
+    async def reply_to(self, message: str, flight: contextlib.ExitStack) -> tuple[bytes, str | None]:
+        """(the answer to one text message, the account whose events wait for its sending). An order is in flight until
+        the caller leaves `flight`."""
         try:
             request = orjson.loads(message)
         except orjson.JSONDecodeError:
@@ -121,10 +133,15 @@ class WebSocketApi(ClientConnection):
                 endpoint = BY_SOCKET_METHOD.get(method)
                 if endpoint is None:
                     raise VenueError(-1102, f"Unknown method '{method}'.")
+                self._venue.requests[method] += 1
                 asked, account = self._asked(endpoint, parameters)
-                with self._dispatcher.in_flight(endpoint):
-                    result, release = await self._dispatcher.answer(asked)
+                flight.enter_context(self._dispatcher.in_flight(endpoint))
+                if endpoint.changes_orders:
+                    self._venue.messages.note("request", _shown(method, asked))
+                result, release = await self._dispatcher.answer(asked)
         except VenueError as error:
+            if endpoint is not None and endpoint.changes_orders:
+                self._venue.messages.note("answer", f"{_shown(method, asked)} -> {error.status} {error.body}")
             return self._error(identity, error, endpoint, account, show), None
         body = bytes(result) if isinstance(result, Encoded) else orjson.dumps(result)
         head = b'{"id":' + orjson.dumps(identity) + b',"status":200,"result":' + body
@@ -200,3 +217,8 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def _shown(method: str, asked: Asked) -> str:
+    """The request for the log of messages."""
+    return f"{method} {' '.join(f'{name}={value}' for name, value in asked.parameters.items())}"

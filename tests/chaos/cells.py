@@ -8,8 +8,8 @@ settle unknown outcomes in number, and the fence.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -40,6 +40,11 @@ class Cell:
     run: Callable[[Place, float], dict[str, Any]] = field(repr=False)
     event_slots: int = 8192
     deadline_ms: int = 2_000
+    path: str = "websocket"
+
+
+PATHS: Final = ("websocket", "rest")
+"""Which way orders go; the name of each cell begins with its path."""
 
 
 # --- the orders that a cell needs -------------------------------------------------------------------------------------
@@ -121,7 +126,12 @@ MOMENTS: Final = (
     Moment("ring_full", "engine.polled", _burst),
     Moment("event_ring_full", "trader.published", _burst, passes=40, event_slots=64),
 )
-SENT_BY: Final = {"engine.sent.NEW": "POST", "engine.sent.CANCEL": "DELETE", "engine.sent.REPLACE": "PUT"}
+SENT_BY: Final = {
+    "engine.sent.NEW": {"rest": "POST /fapi/v1/order", "websocket": "order.place"},
+    "engine.sent.CANCEL": {"rest": "DELETE /fapi/v1/order", "websocket": "order.cancel"},
+    "engine.sent.REPLACE": {"rest": "PUT /fapi/v1/order", "websocket": "order.modify"},
+}
+"""What the venue counts when the bytes have left over each path."""
 VICTIMS: Final = ("market_server", "trading_engine", "position_server", "trader", "connection")
 WAYS: Final = ("kill", "stop", "restart")
 
@@ -154,8 +164,9 @@ def die(victim: str, way: str, moment: Moment, place: Place, stop_s: float) -> d
 
 
 def _received(place: Place, moment: Moment) -> int:
-    """Requests of the moment's kind that the venue has had."""
-    return place.requests_received().get(f"{SENT_BY.get(moment.point)} /fapi/v1/order", 0)
+    """Requests of the moment's kind that the venue has had over this path."""
+    name = SENT_BY.get(moment.point, {}).get(place.path, "")
+    return place.requests_received().get(name, 0)
 
 
 def _is_full(place: Place, moment: Moment, since_ns: int) -> bool:
@@ -220,8 +231,9 @@ DUPLICATES: Final = 6
 """Every user event of an order, not only its first."""
 
 
-def break_wire(kind: str, state: str, place: Place, stop_s: float) -> dict[str, Any]:
-    """One cell of the wire table: `kind` strikes while an order is in `state`."""
+def break_wire(kind: str, state: str, place: Place, stop_s: float, stream: str = "user") -> dict[str, Any]:
+    """One cell of the wire table: `kind` strikes while an order is in `state`. stream: where faults of frames strike,
+    the private stream or the answers of the order socket."""
     begin(place)
     place.flow("pause")
     if state in ("cancel", "modify"):
@@ -234,7 +246,7 @@ def break_wire(kind: str, state: str, place: Place, stop_s: float) -> dict[str, 
     if kind == "listen_key_expired":
         place.fault(kind=kind)
     else:
-        place.fault(**_fault(kind, METHODS[state]))
+        place.fault(**_fault(kind, METHODS[state], stream))
     act = {
         "new": _new, "settling": _new, "partial_fill": _take, "cancel": _cancel, "cancel_of_partial": _cancel,
         "modify": _replace,
@@ -257,9 +269,9 @@ def _strikes(place: Place, kind: str) -> int:
     return int(counts.get("injected", 0))
 
 
-def _fault(kind: str, method: str) -> dict[str, Any]:
+def _fault(kind: str, method: str, stream: str) -> dict[str, Any]:
     if kind in STREAM_KINDS:
-        fault: dict[str, Any] = {"kind": kind, "stream": "@depth" if kind == "sequence_gap" else "user"}
+        fault: dict[str, Any] = {"kind": kind, "stream": "@depth" if kind == "sequence_gap" else stream}
         if kind in ("disconnect", "silence"):
             fault["with_order"] = True
         elif kind == "duplicate":
@@ -334,10 +346,10 @@ def fence(place: Place, stop_s: float) -> dict[str, Any]:
 
 
 INJECTED: Final = {
-    "commit_after_send": "death/trading_engine/kill/sent",
-    "dedupe_off": "wire/duplicate/partial_fill",
-    "timeout_is_rejected": "unknown/unknown_executed/0",
-    "fence_off": "fence/trader",
+    "commit_after_send": "websocket/death/trading_engine/kill/sent",
+    "dedupe_off": "websocket/wire/duplicate/partial_fill",
+    "timeout_is_rejected": "websocket/unknown/unknown_executed/0",
+    "fence_off": "websocket/fence/trader",
 }
 """Errors of tests/chaos/broken.py, and the cell that must go red with each."""
 
@@ -361,6 +373,16 @@ def wire_table() -> list[Cell]:
     ]
 
 
+def answer_table() -> list[Cell]:
+    """Faults of the order socket's own frames; what is settled is asked for over REST."""
+    return [
+        Cell(f"answer/{kind}/{state}", partial(break_wire, kind, state, stream="ws-fapi"))
+        for kind in STREAM_KINDS
+        for state in STATES
+        if kind != "sequence_gap" and state != "settling"
+    ]
+
+
 def unknown_table(rounds: int) -> list[Cell]:
     return [
         Cell(f"unknown/{kind}/{number}", partial(settle_many, kind))
@@ -370,5 +392,11 @@ def unknown_table(rounds: int) -> list[Cell]:
     ]
 
 
-def all_cells(rounds: int) -> list[Cell]:
-    return [*death_table(), *wire_table(), *unknown_table(rounds), Cell("fence/trader", fence, deadline_ms=20_000)]
+def all_cells(rounds: int, paths: Iterable[str] = PATHS) -> list[Cell]:
+    every = []
+    for path in paths:
+        cells = [*death_table(), *wire_table(), *unknown_table(rounds), Cell("fence/trader", fence, deadline_ms=20_000)]
+        if path == "websocket":
+            cells += answer_table()
+        every += [replace(cell, name=f"{path}/{cell.name}", path=path) for cell in cells]
+    return every

@@ -53,6 +53,7 @@ request_deadline_ms = {deadline}
 symbols = ["BTCUSDT"]
 stale_after_ms = 3600000
 receive_window_ms = {window}
+order_path = "{path}"
 on_start = "adopt"
 request_ring_slots = {slots}
 event_ring_slots = {event_slots}
@@ -101,8 +102,16 @@ class Place:
     """Use as a context manager; `start` it first."""
 
     def __init__(
-        self, folder: Path, seed: int = 1, broken: str = "", event_slots: int = 8192, deadline_ms: int = 2_000
+        self,
+        folder: Path,
+        seed: int = 1,
+        broken: str = "",
+        path: str = "websocket",
+        event_slots: int = 8192,
+        deadline_ms: int = 2_000,
     ) -> None:
+        """path: of the orders, "websocket" or "rest"."""
+        self.path = path
         self.folder, self.seed, self.patience_s = folder, seed, PATIENCE_S
         self.stalls = folder / "stalls"
         self.stalls.mkdir()
@@ -118,6 +127,7 @@ class Place:
                 heartbeat=HEARTBEAT_MS,
                 deadline=deadline_ms,
                 window=RECEIVE_WINDOW_MS,
+                path=path,
                 slots=SLOTS,
                 event_slots=event_slots,
                 port=free_port(),
@@ -171,14 +181,16 @@ class Place:
             time.sleep(0.01)
 
     def is_ready(self) -> bool:
-        """Every process serves, the trader may send, and its data is fresh."""
+        """Every process serves, the trader may send over the path that is tried, and its data is fresh."""
         if not all(self.supervisor.is_ready(name) for name in self.supervisor.children):
             return False
         status = self.trader()
         if status is None:
             return False
         strategy = status["strategies"]["scripted"]
-        return status["venues"][VENUE]["state"] == "READY" and strategy["state"] == "RUNNING" and not strategy["stale"]
+        if status["venues"][VENUE]["state"] != "READY" or strategy["state"] != "RUNNING" or strategy["stale"]:
+            return False
+        return self.path == "rest" or bool(self.admin("GET", "/admin/truth")["order_sockets"])
 
     def trader(self) -> dict[str, Any] | None:
         """The trader's own picture; None while it does not answer."""

@@ -1,6 +1,7 @@
 """`make chaos`: every cell over warm sets, with a results file that lets it go on where it ended.
 
-    python -m tests.chaos.run [--only TEXT] [--results FILE] [--seed N] [--rounds N] [--stop-seconds S] [--broken NAME]
+    python -m tests.chaos.run [--only TEXT] [--path websocket|rest] [--results FILE] [--seed N] [--rounds N]
+                              [--stop-seconds S] [--broken NAME]
 
 One line per cell; a red cell prints its story and gets a fresh set, so one failure does not colour the next cell. Exit
 code 1 where any cell is red. Cells that the results file calls green are not run again: remove it to start over.
@@ -22,7 +23,7 @@ from typing import Any
 
 from shm.clock import monotonic_ns
 from shm.layout import Reason, RecordKind
-from tests.chaos.cells import INJECTED, Cell, all_cells
+from tests.chaos.cells import INJECTED, PATHS, Cell, all_cells
 from tests.chaos.place import PATIENCE_S, Place
 from tests.chaos.red import Red
 from tests.chaos.story import tell
@@ -47,7 +48,7 @@ class Runner:
         self.seed, self.stop_s, self.broken, self.say = seed, stop_s, broken, say
         self._place: Place | None = None
         self._folder: Path | None = None
-        self._fits = (0, 0)
+        self._fits: tuple[str, int, int] = ("", 0, 0)
         self._settled = (0, 0)
 
     def run(self, cell: Cell) -> dict[str, Any]:
@@ -69,7 +70,7 @@ class Runner:
         return result
 
     def _fitting(self, cell: Cell) -> Place:
-        fits = (cell.event_slots, cell.deadline_ms)
+        fits = (cell.path, cell.event_slots, cell.deadline_ms)
         if self._place is not None and self._fits != fits:
             self.close()
         if self._place is None:
@@ -176,6 +177,7 @@ def _end(_number: int, _frame: object) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Deaths and wire faults at every moment of an order.")
     parser.add_argument("--only", default="", help="cells whose name contains this text")
+    parser.add_argument("--path", choices=PATHS, help="of the orders; both where none is named")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of bursts of unknown outcomes")
@@ -187,7 +189,8 @@ def main() -> int:
         signal.signal(number, _end)
     if options.prove:
         return 0 if prove(options.seed, options.stop_seconds, lambda text: print(text, flush=True)) else 1
-    cells = [cell for cell in all_cells(options.rounds) if options.only in cell.name]
+    paths = [options.path] if options.path else PATHS
+    cells = [cell for cell in all_cells(options.rounds, paths) if options.only in cell.name]
     print(f"{len(cells)} cells, seed {options.seed}", flush=True)
     runner = Runner(options.seed, options.stop_seconds, options.broken, lambda text: print(text, flush=True))
     results = run_all(cells, runner, None if options.broken else options.results)

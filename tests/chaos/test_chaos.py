@@ -8,20 +8,22 @@ from pathlib import Path
 import pytest
 
 from processes.fault_plan import ROLES
-from tests.chaos.cells import INJECTED, MOMENTS, STATES, VICTIMS, WAYS, all_cells
+from tests.chaos.cells import INJECTED, MOMENTS, PATHS, STATES, VICTIMS, WAYS, all_cells
 from tests.chaos.run import Runner, run_all, summary
 
 STOP_S = 1.6
 """Just over the heartbeat limit of the sets here."""
 SAMPLE = (
-    "death/trading_engine/kill/committed",
-    "death/trading_engine/kill/sent",
-    "death/trading_engine/stop/partially_filled",
-    "death/trader/kill/published",
-    "death/connection/kill/cancel_in_flight",
-    "wire/drop_reply/modify",
-    "wire/unknown_not_executed/new",
-    "wire/malformed_frame/partial_fill",
+    "websocket/death/trading_engine/kill/committed",
+    "websocket/death/trading_engine/kill/sent",
+    "websocket/death/trading_engine/stop/partially_filled",
+    "websocket/death/trader/kill/published",
+    "websocket/death/connection/kill/cancel_in_flight",
+    "websocket/wire/unknown_not_executed/new",
+    "websocket/answer/malformed_frame/modify",
+    "rest/death/trading_engine/kill/sent",
+    "rest/wire/drop_reply/modify",
+    "rest/wire/malformed_frame/partial_fill",
 )
 CELLS = {cell.name: cell for cell in all_cells(1)}
 
@@ -52,16 +54,17 @@ def test_the_tables_are_whole_and_every_cell_has_a_name_of_its_own() -> None:
     cells = all_cells(3)
     names = [cell.name for cell in cells]
     assert len(names) == len(set(names))
-    deaths = [name for name in names if name.startswith("death/")]
-    assert len(deaths) == len(VICTIMS) * len(WAYS) * len(MOMENTS)
+    deaths = [name for name in names if "/death/" in name]
+    assert len(deaths) == len(VICTIMS) * len(WAYS) * len(MOMENTS) * len(PATHS)
     assert set(VICTIMS) == {*ROLES, "connection"}
-    assert len([name for name in names if name.startswith("wire/drop_reply/")]) == len(STATES)
+    for path in PATHS:
+        assert len([name for name in names if name.startswith(f"{path}/wire/drop_reply/")]) == len(STATES)
     assert set(INJECTED.values()) <= set(names)
 
 
 def test_cells_that_are_green_in_the_results_file_are_not_run_again(tmp_path: Path) -> None:
     results = tmp_path / "chaos.jsonl"
-    results.write_text('{"cell": "fence/trader", "seed": 1, "green": true, "seconds": 2.0, "settled_absent": 3}\n')
-    told = run_all([CELLS["fence/trader"]], Runner(seed=1, stop_s=STOP_S), results)
-    assert [one["cell"] for one in told] == ["fence/trader"]
+    results.write_text('{"cell": "rest/fence/trader", "seed": 1, "green": true, "seconds": 2.0, "settled_absent": 3}\n')
+    told = run_all([CELLS["rest/fence/trader"]], Runner(seed=1, stop_s=STOP_S), results)
+    assert [one["cell"] for one in told] == ["rest/fence/trader"]
     assert "1 cells, 1 green, 0 red" in summary(told) and "3 as absent" in summary(told)
