@@ -41,6 +41,7 @@ class RpcConnection(ClientConnection):
         self.heartbeat_s = 0
         self.next_beat_ms = 0
         self.test_due_ms = 0
+        self._heard = False
         self.last_inbound_ms = venue.clock_ms()
         self.logged_out = False
         self.mass_cancels = 0
@@ -60,13 +61,13 @@ class RpcConnection(ClientConnection):
     # --- heartbeat -------------------------------------------------------------------------------------------------
     def set_heartbeat(self, interval_s: int, now_ms: int) -> None:
         """0 ends it."""
-        self.heartbeat_s, self.test_due_ms = interval_s, 0
+        self.heartbeat_s, self.test_due_ms, self._heard = interval_s, 0, False
         self.next_beat_ms = now_ms + interval_s * 1000
 
     def heard(self, now_ms: int) -> None:
         """A message came: no test is owed any more."""
         self.last_inbound_ms = now_ms
-        self.test_due_ms = 0
+        self.test_due_ms, self._heard = 0, True
 
     def beat(self, now_ms: int) -> bool:
         """Send what is due; False when the answer to a test_request is overdue."""
@@ -74,7 +75,7 @@ class RpcConnection(ClientConnection):
             return False
         if self.heartbeat_s and now_ms >= self.next_beat_ms and not self.test_due_ms:
             interval_ms = self.heartbeat_s * 1000
-            quiet = self.last_inbound_ms <= self.next_beat_ms - interval_ms
+            quiet, self._heard = not self._heard, False
             self.next_beat_ms = now_ms + interval_ms
             if quiet:
                 grace = self.venue.points.heartbeat_grace_s
@@ -94,7 +95,7 @@ class Feed:
         self.subscribers: dict[RpcConnection, None] = {}
         agg2 = channel.name.endswith(".agg2")
         self.interval_ms = hub.venue.points.agg2_ms if agg2 else channel.interval_ms
-        self._next_ms = 0
+        self._next_ms = hub.venue.clock_ms() + self.interval_ms
 
     def first(self) -> list[bytes]:
         """What a new subscriber is told at once."""

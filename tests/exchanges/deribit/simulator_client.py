@@ -164,9 +164,17 @@ class Place:
         self.session = session
         self.key = server.options.api_keys[0]
         self._now_ms = time.time_ns() // 1_000_000
+        self._sockets: list[Socket] = []
 
     async def connect(self, key: ApiKey | None = None) -> Socket:
-        return Socket(await self.session.ws_connect(self.server.stream_url + "/ws/api/v2"), key or self.key)
+        """A socket that stays open as long as the place, whether the test keeps it or not."""
+        ws = await self.session.ws_connect(self.server.stream_url + "/ws/api/v2")
+        self._sockets.append(Socket(ws, key or self.key))
+        return self._sockets[-1]
+
+    async def close(self) -> None:
+        for socket in self._sockets:
+            await socket.ws.close()
 
     async def user(self, *channels: str, key: ApiKey | None = None) -> Socket:
         """A socket that has logged in and listens to these channels."""
@@ -224,7 +232,9 @@ async def venue(symbols: tuple[str, ...] = (PERPETUAL, LINEAR), **options: Any) 
     server = SimulatorServer(settings, ScriptedFlow(symbols), listings)
     await server.start()
     async with aiohttp.ClientSession() as session:
+        place = Place(server, session)
         try:
-            yield Place(server, session)
+            yield place
         finally:
             await server.close()
+            await place.close()
