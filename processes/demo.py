@@ -28,10 +28,10 @@ from processes.demo_owners import Owners, served_epochs
 from processes.demo_report import DemoReport, VenueReport, VenueTruth
 from processes.demo_screen import Screen, is_terminal
 from processes.demo_script import Action, ScriptRunner
-from processes.demo_view import SetView, VenueView
 from processes.exit_codes import ExitCode, Failure
 from processes.fault_plan import FaultRunner, plan
 from processes.log import LogManager
+from processes.set_view import SetView, VenueView
 from processes.supervisor import Supervisor
 from shm.clock import realtime_offset_ns
 from shm.journal import read_journal

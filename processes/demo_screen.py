@@ -1,6 +1,6 @@
 """How a running demo looks: a live screen in a terminal, a progress line every few seconds elsewhere.
 
-The rule: it draws what `demo_view` read and computes nothing of its own. Called by `demo.py`.
+The rule: it draws what `set_view` read and computes nothing of its own. Called by `demo.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rich.text import Text
 
 from processes.demo_books import OwnBooks
 from processes.demo_report import show
-from processes.demo_view import SetView, VenueView
+from processes.set_view import SetView, VenueView
 from shm.layout import MONEY_SCALE, Side
 
 PROGRESS_EVERY_S = 5.0

@@ -26,8 +26,8 @@ from processes.control import ControlError, ask
 from processes.demo_books import OwnBooks
 from processes.demo_config import free_port
 from processes.demo_report import VenueTruth
-from processes.demo_view import VenueView
 from processes.exit_codes import Failure
+from processes.set_view import VenueView
 from processes.supervisor import FIRST_BACKOFF_S, Child, Supervisor
 from shm.journal import read_journal
 from tests.chaos.red import Red

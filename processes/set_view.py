@@ -1,7 +1,8 @@
 """What an observer sees of a running set: status rows, books, rings, counters and our own orders.
 
 The rule: it reads shared memory only and can hold nobody up (rings are followed with broadcast semantics), so what is
-shown costs the traders nothing. Called by the demo's screen and by the report's counters; one thread.
+shown costs the traders nothing. Called by the demo (screen, counters of the report), `corelane top` and the monitor;
+one thread.
 """
 
 from __future__ import annotations
