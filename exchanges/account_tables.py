@@ -44,8 +44,11 @@ class AccountTables:
         self._event_time_ns: dict[int | bytes, int] = {}
         """CLOCK_MONOTONIC of the newest event, by instrument id or currency."""
 
-    def on_event(self, positions: Sequence[PositionRow], balances: Sequence[BalanceRow]) -> None:
-        """Rows of an ACCOUNT_UPDATE. One that is older than what stands is dropped."""
+    def on_event(
+        self, positions: Sequence[PositionRow], balances: Sequence[BalanceRow], *, complete: bool = False
+    ) -> None:
+        """Rows of an event of the private stream. One that is older than what stands is dropped. complete: the balances
+        carry what is available and the profit too."""
         for row in positions:
             known = self._positions.get(row.instrument_id)
             if known is not None and row.exchange_time_ns < known.exchange_time_ns:
@@ -57,10 +60,11 @@ class AccountTables:
             if before is not None:
                 if balance.exchange_time_ns < before.exchange_time_ns:
                     continue
-                # The event has no available balance; it moves with the wallet until the next snapshot says better.
-                moved = balance.wallet_balance - before.wallet_balance
-                balance.available_balance = before.available_balance + moved
-                balance.unrealized_pnl = before.unrealized_pnl
+                if not complete:
+                    # No available balance: it moves with the wallet until the next snapshot says better.
+                    moved = balance.wallet_balance - before.wallet_balance
+                    balance.available_balance = before.available_balance + moved
+                    balance.unrealized_pnl = before.unrealized_pnl
             self._event_time_ns[balance.currency] = balance.receive_time_ns
             self._write_balance(balance)
 

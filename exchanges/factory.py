@@ -9,7 +9,8 @@ Who calls it: processes/market_server.py, processes/trading_engine.py, processes
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import importlib
+from typing import Any, Final
 
 from exchanges.adapter import (
     ConfigurationError,
@@ -21,10 +22,9 @@ from exchanges.adapter import (
     ExchangeSubscriber,
 )
 
-if TYPE_CHECKING:
-    from exchanges.binance.data_fetcher import BinanceDataFetcher
-
-VENUES: Final = ("binance",)
+_PREFIXES: Final = {"binance": "Binance", "deribit": "Deribit"}
+"""What the names of a venue's interface classes begin with."""
+VENUES: Final = tuple(_PREFIXES)
 
 
 class ExchangeFactory:
@@ -36,33 +36,23 @@ class ExchangeFactory:
         self._context = context
 
     def subscriber(self) -> ExchangeSubscriber:
-        from exchanges.binance.subscriber import BinanceSubscriber
-
-        return BinanceSubscriber(self._context, self._binance_fetcher())
+        subscriber: ExchangeSubscriber = self._class("subscriber", "Subscriber")(self._context, self.data_fetcher())
+        return subscriber
 
     def data_fetcher(self) -> ExchangeDataFetcher:
-        return self._binance_fetcher()
+        fetcher: ExchangeDataFetcher = self._class("data_fetcher", "DataFetcher").from_context(self._context)
+        return fetcher
 
     def oms(self, sink: EventSink, **parts: Any) -> ExchangeOMS:
         """`parts`: what the engine gives its OMS beside the context (see the venue's oms.py)."""
-        from exchanges.binance.oms import BinanceOMS
-
-        oms: ExchangeOMS = BinanceOMS(self._context, sink, **parts)
+        oms: ExchangeOMS = self._class("oms", "OMS")(self._context, sink, **parts)
         return oms
 
     def pms(self, **parts: Any) -> ExchangePMS:
-        from exchanges.binance.pms import BinancePMS
-
-        pms: ExchangePMS = BinancePMS(self._context, **parts)
+        pms: ExchangePMS = self._class("pms", "PMS")(self._context, **parts)
         return pms
 
-    def _binance_fetcher(self) -> BinanceDataFetcher:
-        from exchanges.binance.data_fetcher import BinanceDataFetcher
-        from exchanges.binance.endpoints import endpoints
-        from exchanges.binance.order_budget import OrderBudget
-        from exchanges.http import HttpHandler
-
-        settings = self._context.settings
-        http = HttpHandler(endpoints(settings).rest)
-        budget = OrderBudget(self._context.limits)
-        return BinanceDataFetcher(http, settings.symbols, self._context.instruments, budget)
+    def _class(self, module: str, name: str) -> Any:
+        """exchanges.<venue>.<module>.<Venue><name>"""
+        venue = self._context.venue
+        return getattr(importlib.import_module(f"exchanges.{venue}.{module}"), f"{_PREFIXES[venue]}{name}")

@@ -42,16 +42,16 @@ NAMES = {
     "exchanges.binance.data_fetcher": ["BinanceDataFetcher"],
     "exchanges.grvt.subscriber": ["GrvtSubscriber"],
     "exchanges.grvt.data_fetcher": ["GrvtDataFetcher"],
+    "exchanges.deribit.subscriber": ["DeribitSubscriber"],
+    "exchanges.deribit.oms": ["DeribitOMS"],
+    "exchanges.deribit.pms": ["DeribitPMS"],
+    "exchanges.deribit.data_fetcher": ["DeribitDataFetcher"],
     "exchanges.http": ["HttpHandler"],
     "exchanges.monitor": ["ExchangeMonitor"],
     "exchanges.factory": ["ExchangeFactory"],
 }
 # Not built yet. A name moves up to NAMES when it is: a test fails as long as it stands in the wrong place.
 LATER = {
-    "exchanges.deribit.subscriber": ["DeribitSubscriber"],
-    "exchanges.deribit.oms": ["DeribitOMS"],
-    "exchanges.deribit.pms": ["DeribitPMS"],
-    "exchanges.deribit.data_fetcher": ["DeribitDataFetcher"],
     "exchanges.grvt.oms": ["GrvtOMS"],
     "exchanges.grvt.pms": ["GrvtPMS"],
 }

@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 from exchanges.adapter import VenueRefused, VenueUnavailable
 from exchanges.binance.auth import RequestSigner
 from exchanges.binance.endpoints import EXCHANGE_INFO, SERVER_TIME
-from exchanges.binance.error_codes import KEY_CODES, WRONG_TIMESTAMP, Outcome, classify
+from exchanges.binance.error_codes import KEY_CODES, WRONG_TIMESTAMP, classify
 from exchanges.binance.messages import RateLimit
 from exchanges.binance.order_budget import QUERY_WEIGHT, OrderBudget
 from exchanges.binance.order_codec import MalformedMessage, OrderCodec
@@ -28,6 +28,7 @@ from exchanges.http import HttpFailure, HttpHandler, HttpReply
 from exchanges.order_instruments import OrderInstruments
 from exchanges.rate_limit import Lane
 from exchanges.venue_clock import VenueClock
+from exchanges.verdict import Outcome
 from shm.clock import monotonic_ns
 from shm.layout import Reason
 from shm.records import BalanceRow, OrderEvent, PositionRow

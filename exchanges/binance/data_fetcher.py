@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from exchanges.adapter import InstrumentIds, VenueRefused, VenueUnavailable
+from exchanges.adapter import ExchangeContext, InstrumentIds, VenueRefused, VenueUnavailable
 from exchanges.binance import endpoints, instruments, messages
 from exchanges.binance.codec import NS_PER_MS, MarketCodec
 from exchanges.binance.order_budget import QUERY_WEIGHT, OrderBudget
@@ -56,6 +56,13 @@ class BinanceDataFetcher:
         self._premium_index = msgspec.json.Decoder(messages.PremiumIndexReply)
         self.codec: MarketCodec | None = None
         """Set by whoever knows the scales; depth() needs it."""
+
+    @classmethod
+    def from_context(cls, context: ExchangeContext) -> BinanceDataFetcher:
+        """Over an HTTP pool of its own, counting on the host's limits."""
+        settings = context.settings
+        http = HttpHandler(endpoints.endpoints(settings).rest)
+        return cls(http, settings.symbols, context.instruments, OrderBudget(context.limits))
 
     async def exchange_info(self) -> messages.ExchangeInfoReply:
         """Weight 1. All symbols of the venue, a megabyte or two. Its limits become those of the budget."""

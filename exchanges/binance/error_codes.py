@@ -9,27 +9,10 @@ Who calls it: order_codec.py for every reply that is not a 2xx with a readable b
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
+from exchanges.verdict import Outcome, Verdict
 from shm.layout import Reason
-
-
-class Outcome(Enum):
-    """What happened to the request."""
-
-    REFUSED = "refused"
-    """It had no effect; the same request would be refused again."""
-    FAILED = "failed"
-    """It had no effect, for a reason that may pass: trying again later is right."""
-    UNKNOWN = "unknown"
-    """It may have been carried out."""
-
-
-class Verdict(NamedTuple):
-    outcome: Outcome
-    reason: Reason
-
 
 WRONG_TIMESTAMP: Final = -1021
 """Outside of recvWindow, or a second ahead of the venue's clock: not carried out."""

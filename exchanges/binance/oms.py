@@ -38,7 +38,7 @@ from typing import Any, Final
 from exchanges.adapter import ConnectionHealth, ExchangeContext, VenueRefused, VenueUnavailable
 from exchanges.binance.account_fetcher import ORDER, BinanceAccountFetcher
 from exchanges.binance.auth import Parameters, query_text
-from exchanges.binance.error_codes import WRONG_TIMESTAMP, Outcome, Verdict
+from exchanges.binance.error_codes import WRONG_TIMESTAMP
 from exchanges.binance.order_codec import UnsupportedRequest
 from exchanges.binance.order_connection import OrderConnection
 from exchanges.binance.order_messages import AccountUpdate, OrderTradeUpdate, SocketReply, StreamMessage, TradeLite
@@ -52,6 +52,7 @@ from exchanges.rate_limit import Lane
 from exchanges.request_failure import NotSent, OutcomeUnknown
 from exchanges.settlement import cancel_of
 from exchanges.venue_clock import VenueClock
+from exchanges.verdict import Outcome, Verdict
 from shm.clock import monotonic_ns
 from shm.layout import ConnectionState, EventType, OrderState, Reason, RequestType, instance_of
 from shm.records import OrderEvent, OrderRequest

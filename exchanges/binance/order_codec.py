@@ -29,7 +29,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from exchanges.binance.auth import Parameters
-from exchanges.binance.error_codes import Outcome, Verdict, classify
+from exchanges.binance.error_codes import classify
 from exchanges.binance.messages import RateLimit, RateLimitsReply
 from exchanges.binance.order_messages import (
     AccountConfig,
@@ -53,6 +53,7 @@ from exchanges.decimal_text import DecimalTextError, decimal_text, mantissa
 from exchanges.fill_ledger import FEE, QUANTITY
 from exchanges.order_events import FactFlag, cut_text, fact_of_request, refusal
 from exchanges.order_instruments import OrderInstrument, OrderInstruments
+from exchanges.verdict import Outcome, Verdict
 from shm.layout import (
     CLIENT_ORDER_ID_TOP,
     MONEY_SCALE,

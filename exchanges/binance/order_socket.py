@@ -27,7 +27,7 @@ import orjson
 from exchanges.adapter import ConnectionHealth
 from exchanges.binance.auth import Parameters
 from exchanges.binance.endpoints import CONNECTION_LIFETIME_S
-from exchanges.binance.error_codes import Outcome, classify
+from exchanges.binance.error_codes import classify
 from exchanges.binance.order_budget import QUERY_WEIGHT
 from exchanges.binance.order_codec import MalformedMessage
 from exchanges.binance.order_connection import OrderConnection
@@ -35,6 +35,7 @@ from exchanges.binance.order_messages import SocketReply
 from exchanges.rate_limit import Lane
 from exchanges.request_failure import RequestFailure
 from exchanges.request_socket import POLICY, Line, RequestCounters, RequestSocket, UnreadableReply, Waiter
+from exchanges.verdict import Outcome
 from exchanges.websocket import ConnectionFailed, WebSocketPolicy
 from shm.layout import Reason
 

@@ -12,6 +12,8 @@ import pytest
 from exchanges.adapter import ConfigurationError, ExchangeContext
 from exchanges.binance.data_fetcher import BinanceDataFetcher
 from exchanges.binance.subscriber import BinanceSubscriber
+from exchanges.deribit.data_fetcher import DeribitDataFetcher
+from exchanges.deribit.subscriber import DeribitSubscriber
 from exchanges.factory import ExchangeFactory
 
 ROOT = Path(__file__).parent.parent.parent
@@ -29,20 +31,28 @@ def context(market: Any, tmp_path: Path, venue: str = "binance") -> ExchangeCont
     )
 
 
-async def test_the_factory_makes_the_parts_of_the_venue_it_was_given(market: Any, tmp_path: Path) -> None:
-    factory = ExchangeFactory(context(market, tmp_path))
+@pytest.mark.parametrize(
+    ("venue", "kinds"),
+    [("binance", (BinanceSubscriber, BinanceDataFetcher)), ("deribit", (DeribitSubscriber, DeribitDataFetcher))],
+)
+async def test_the_factory_makes_the_parts_of_the_venue_it_was_given(
+    market: Any, tmp_path: Path, venue: str, kinds: tuple[type, type]
+) -> None:
+    factory = ExchangeFactory(context(market, tmp_path, venue))
     subscriber, fetcher = factory.subscriber(), factory.data_fetcher()
-    assert isinstance(subscriber, BinanceSubscriber)
-    assert isinstance(fetcher, BinanceDataFetcher)
+    assert (type(subscriber), type(fetcher)) == kinds
     await subscriber.close()
     await fetcher.close()
 
 
 def test_a_venue_that_nobody_has_built_is_one_sentence(market: Any, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"venues\.kraken: unknown venue, expected one of binance"):
+    with pytest.raises(ConfigurationError, match=r"venues\.kraken: unknown venue, expected one of binance, deribit"):
         ExchangeFactory(context(market, tmp_path, "kraken"))
 
 
 def test_importing_the_factory_loads_no_venue() -> None:
-    code = "import sys, exchanges.factory; sys.exit(any(name.startswith('exchanges.binance') for name in sys.modules))"
+    code = (
+        "import sys, exchanges.factory;"
+        "sys.exit(any(name.startswith(('exchanges.binance', 'exchanges.deribit')) for name in sys.modules))"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchanges.binance.error_codes import FAILED_CODES, REFUSED_CODES, UNKNOWN_CODES, Outcome, classify
+from exchanges.binance.error_codes import FAILED_CODES, REFUSED_CODES, UNKNOWN_CODES, classify
+from exchanges.verdict import Outcome
 from shm.layout import Reason
 
 REFUSED, FAILED, UNKNOWN = Outcome.REFUSED, Outcome.FAILED, Outcome.UNKNOWN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,10 @@ class Settings:
     receive_window_ms: int = 5000
     stale_after_ms: int = 2000
     settle_currency: str = "BTC"
+    order_path: str = "websocket"
+    check_gaps: bool = True
+    account: str = ""
+    expect: Any = None
 
 
 def test_each_environment_has_its_own_addresses() -> None:
