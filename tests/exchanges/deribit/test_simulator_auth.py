@@ -53,7 +53,7 @@ async def test_a_login_that_does_not_fit_the_key_is_13004() -> None:
         assert await user.refused("public/auth", **signed(place, "n1", signature="00")) == 13004
         assert await user.refused("public/auth", **signed(place, "n1", data="x") | {"nonce": "other"}) == 13004
         old = place.server.venue.clock_ms() - 61_000
-        late = {"timestamp": old, "signature": sign(place.key.secret, f"{old}\nn2\n")}
+        late: dict[str, Any] = {"timestamp": old, "signature": sign(place.key.secret, f"{old}\nn2\n")}
         assert await user.refused("public/auth", **signed(place, "n2", **late)) == 13004
         await user.ask("public/auth", **signed(place, "n3"))
         assert await user.refused("public/auth", **signed(place, "n3")) == 13004, "a nonce is good once"

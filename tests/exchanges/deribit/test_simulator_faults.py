@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import aiohttp
 import orjson
@@ -17,6 +18,7 @@ from tests.exchanges.deribit.simulator_client import FIRST_ID, LINEAR, PERPETUAL
 
 BOOK = f"book.{PERPETUAL}.raw"
 COVERED: set[str] = set()
+Test = TypeVar("Test")
 
 
 def basic(place: Place) -> dict[str, str]:
@@ -24,7 +26,7 @@ def basic(place: Place) -> dict[str, str]:
     return {"Authorization": f"Basic {pair}"}
 
 
-def covers(*kinds: str) -> Any:
+def covers(*kinds: str) -> Callable[[Test], Test]:
     """Marks what a test strikes with, so that no kind is left without one."""
     COVERED.update(kinds)
     return lambda test: test

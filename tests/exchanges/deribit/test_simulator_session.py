@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import aiohttp
 import pytest
@@ -193,7 +194,7 @@ async def test_nine_requests_at_once_fill_the_queue_and_a_mass_cancel_refuses_th
         assert (await user.receive())["error"]["code"] == 10047, "the ninth, before any other is done"
         cancel = {"jsonrpc": "2.0", "id": "all", "method": "private/cancel_all", "params": {}}
         await user.ws.send_json(cancel)
-        answers = {}
+        answers: dict[str, Any] = {}
         async with asyncio.timeout(5):
             while len(answers) < 9:
                 answer = await user.receive()
