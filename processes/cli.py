@@ -235,12 +235,14 @@ def new_strategy(
     folder: Annotated[Path, typer.Option(help="Where to; made if it is missing.", metavar="DIR")] = Path(),
 ) -> None:
     """Write a strategy that trades at once, and its test, to be changed into your own. Overwrites nothing."""
+    from processes import control_arguments
     from processes import new_strategy as writer
 
+    command = control_arguments.called_as()
     strategy, test, kind = writer.write(name, folder)
     typer.echo(f"{strategy} and {test} are written. Test it, then see it trade:")
-    typer.echo(f"  pytest {test}")
-    typer.echo(f"  corelane demo --seconds 20 --strategy {strategy}:{kind}")
+    typer.echo(f"  {Path(command).with_name('pytest')} {test}")
+    typer.echo(f"  {command} demo --seconds 20 --strategy {strategy}:{kind}")
 
 
 # --- control --------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ has such places. Used by `corelane ctl`, and by the scripts of a demo, which say
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +43,11 @@ def parse(command: str, texts: Iterable[str]) -> dict[str, Any]:
     if file.endswith(".py") and Path(file).is_file():  # the trader runs in another directory than the user
         given["module"] = f"{Path(file).absolute()}:{kind}"
     return given
+
+
+def called_as() -> str:
+    """How this program was called, for lines that the user may copy: ".venv/bin/corelane" where that was typed."""
+    return sys.argv[0] if Path(sys.argv[0]).name == "corelane" else "corelane"
 
 
 def key_value(text: str) -> tuple[str, Any]:

@@ -22,6 +22,7 @@ from typing import Self
 from processes import demo_owners, demo_report, demo_script, demo_venue, trader_restart
 from processes.config import Config, load_config
 from processes.control import ControlError, ask
+from processes.control_arguments import called_as
 from processes.demo_books import OwnBooks
 from processes.demo_config import DemoOptions, check_options, free_port, render
 from processes.demo_owners import Owners, served_epochs
@@ -64,7 +65,7 @@ def run(options: DemoOptions) -> int:
         port = options.port or free_port()
         path.write_text(render(options, recording, port, f"{INSTANCE_PREFIX}{os.getpid()}"), encoding="utf-8")
         config = load_config(path)
-        print(f"While it trades: corelane ctl -c {path} trader status (or commands)", flush=True)
+        print(f"While it trades: {called_as()} ctl -c {path} trader status (or commands)", flush=True)
         with _Stops() as stops:
             _trade(config, options, actions, report, stops)
         report.processes_left = len(_processes_naming(str(path)))

@@ -61,9 +61,10 @@ class {Class}(AbstractStrategy):
         self.order: Order | None = None
 
     def on_ready(self) -> None:
-        """At the start and after every interruption: orders that are still open are not where they should be."""
-        self.cancel_all()
-        self.order = None
+        """At the start and after every interruption or code swap: an order that is open is the one to go on with."""
+        self.order = next(iter(self.orders), None)
+        for order in self.orders[1:]:
+            self.cancel(order)
 
     def on_quote(self, quote: Quote) -> None:
         """A new best bid and ask, never stale or crossed. `quote` is reused: take what you need, or copy() it."""

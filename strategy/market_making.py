@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from shm.layout import Side
+from shm.layout import OrderState, Side
 from strategy import glft
 from strategy.abstract_strategy import AbstractStrategy
 from strategy.intensity import IntensityEstimator
@@ -66,6 +66,9 @@ class MarketMakingParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=
     """A quote is moved when it is this many ticks or more from where it should be."""
     minimum_lifetime_ms: NotNegative = 250.0
     """A quote is not moved earlier after it was confirmed; inventory that reached its limit is the exception."""
+    rejection_pause_ms: NotNegative = 250.0
+    """After an order was refused, here or at the venue, its side is not quoted for so long: what refused it (a market
+    that had moved, a limit, a ban) is seldom over by the next quote, and each try costs."""
     use_replace: bool = False
     """True: move a quote by replace (amend); False: cancel, and a new order after the cancel is confirmed."""
     volatility_interval_s: Positive = 0.5
@@ -87,8 +90,8 @@ class _Quoter:
     """The quotes of one instrument."""
 
     __slots__ = (
-        "ask", "bid", "half_spread", "instrument", "intensity", "model", "next_model_ns", "position", "skew",
-        "volatility",
+        "ask", "bid", "half_spread", "instrument", "intensity", "model", "next_model_ns", "paused_until_ns", "position",
+        "skew", "volatility",
     )  # fmt: skip
 
     def __init__(self, instrument: Instrument, position: Position, parameters: MarketMakingParameters) -> None:
@@ -102,6 +105,8 @@ class _Quoter:
         self.next_model_ns = 0
         self.half_spread = math.inf
         self.skew = 0.0
+        self.paused_until_ns = {Side.BUY: 0, Side.SELL: 0}
+        """After a rejection."""
 
 
 class MarketMakingStrategy(AbstractStrategy):
@@ -189,6 +194,9 @@ class MarketMakingStrategy(AbstractStrategy):
         quoter = self._quoters.get(order.instrument.id)
         if quoter is None or not order.is_terminal:
             return
+        if order.state == OrderState.REJECTED:
+            pause_ns = int(self.parameters.rejection_pause_ms * 1e6)
+            quoter.paused_until_ns[Side.BUY if order.is_buy else Side.SELL] = self.now_ns + pause_ns
         if order is quoter.bid:
             quoter.bid = None
         elif order is quoter.ask:
@@ -247,7 +255,7 @@ class MarketMakingStrategy(AbstractStrategy):
         order = quoter.bid if side == Side.BUY else quoter.ask
         if order is None:
             # `out`: an order that was given up is not confirmed to be over yet; one quote a side is the rule.
-            if wanted and out < 0.5 * quoter.instrument.lot:
+            if wanted and out < 0.5 * quoter.instrument.lot and self.now_ns >= quoter.paused_until_ns[side]:
                 self._place(quoter, side, price)
             return
         if not order.is_working:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from processes.control_arguments import key_value, parse
+from processes.control_arguments import called_as, key_value, parse
 from processes.exit_codes import ExitCode, Failure
 
 
@@ -34,3 +34,12 @@ def test_words_without_a_key_are_named_by_their_place(tmp_path, monkeypatch):
     assert parse("swap-strategy", []) == {}
     with pytest.raises(Failure, match="argument 'loud': expected key=value"):
         parse("status", ["loud"])
+
+
+@pytest.mark.parametrize(
+    ("argument", "name"),
+    [(".venv/bin/corelane", ".venv/bin/corelane"), ("/x/processes/cli.py", "corelane"), ("-c", "corelane")],
+)
+def test_a_line_to_copy_names_the_program_as_it_was_called(monkeypatch, argument, name):
+    monkeypatch.setattr("sys.argv", [argument, "demo"])
+    assert called_as() == name

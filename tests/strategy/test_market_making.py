@@ -168,6 +168,17 @@ def test_a_rejected_quote_is_tried_again_at_the_next_price(world: World) -> None
     assert len(market.quote()) == 2
 
 
+def test_after_a_rejection_only_its_side_waits(world: World) -> None:
+    market = Market(world, rejection_pause_ms=1000.0)
+    bid, ask = world.take_requests() or market.quote()
+    world.send_event(EventType.REJECTED, bid, text=b"too many requests")
+    world.send_event(EventType.CANCELED, ask)
+    world.turn()
+    assert [one.side for one in market.quote(pause=0.1)] == [Side.SELL]
+    assert market.quote(pause=0.8) == []
+    assert [one.side for one in market.quote(pause=0.2)] == [Side.BUY]
+
+
 def test_on_stale_data_its_quotes_are_pulled_and_come_back(world: World) -> None:
     market = Market(world)
     market.settle()
