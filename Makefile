@@ -8,7 +8,7 @@ STAMPS := build/stamps
 ARGS   ?=
 SOURCES := $(shell find shm exchanges strategy \( -name '*.pyx' -o -name '*.pxd' -o -name '*.h' \) ! -name 'records.*')
 
-.PHONY: help demo test check conformance chaos stress sanitize bench clean setup
+.PHONY: help demo test check conformance chaos stress fuzz sanitize bench clean setup
 .DEFAULT_GOAL := help
 
 help:
@@ -18,7 +18,8 @@ help:
 	@echo "make conformance  clients that others wrote trade on our simulator"
 	@echo "make chaos  kill, stop and restart every process at every moment, break the wire   (ARGS=\"--only death/trader\")"
 	@echo "make stress 10^8 records through the rings under kill -9, 10^7 for flat memory   (ARGS=\"--records 1e7\")"
-	@echo "make sanitize  the compiled parts and tests of shm/ under address and undefined-behaviour sanitizers"
+	@echo "make fuzz   10^7 mutated frames through the compiled scanners            (ARGS=\"--inputs 1e8 --seed 7\")"
+	@echo "make sanitize  the compiled parts and their tests under address and undefined-behaviour sanitizers"
 	@echo "make bench  latency and throughput against peers"
 	@echo "make clean  remove everything that was built"
 
@@ -53,6 +54,10 @@ stress: setup
 	@$(BIN)/python -m tests.shm.stress $(or $(ARGS),--records 1e8)
 	@CORELANE_MEMORY_RECORDS=10000000 $(BIN)/python -m pytest -k million tests/shm
 	@CORELANE_FILLS=1000000 $(BIN)/python -m pytest -k random_fills tests/strategy
+
+# The compiled frame scanners against the declared decoders; prints its seed and where to go on.
+fuzz: setup
+	@$(BIN)/python -m tests.exchanges.frame_fuzz $(or $(ARGS),--inputs 1e7)
 
 sanitize: setup
 	@$(BIN)/python -m tests.shm.sanitized $(ARGS)

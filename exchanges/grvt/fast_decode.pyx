@@ -259,7 +259,7 @@ cdef class FrameScanner:
             and cl_take(&c, b'}') and c.p == c.end
         ):
             return SURPRISE
-        if kind == QUOTE and whole:
+        if kind == QUOTE and (whole or f.sequence == 0):
             f.sequence = f.previous = 0
         return kind
 
