@@ -69,6 +69,9 @@ $(STAMPS)/peers: $(STAMPS)/installed
 	@# grvt-pysdk pins a websockets that must not stand beside the newer one of others.
 	@$(PYTHON) -m venv build/grvt-peers && build/grvt-peers/bin/python -m pip install -qq --disable-pip-version-check \
 		grvt-pysdk==0.2.1 eth-account "ccxt>=4.5.90" || echo "the peers of bench/signing.py did not install"
+	@$(PYTHON) -m venv build/decode-peers && for peer in "ccxt>=4.5.90 orjson" "cryptofeed>=2.4" "nautilus_trader==1.221.0"; do \
+		build/decode-peers/bin/python -m pip install -qq --disable-pip-version-check --prefer-binary $$peer \
+			|| echo "$$peer did not install: bench/decode_binance.py leaves it out"; done
 	@touch $@
 
 bench: setup $(STAMPS)/peers

@@ -7,17 +7,23 @@ Three works, each in blocks that take turns with their peers, all on one pinned 
 - quote: a bookTicker frame until its record is in the ring,
 - whole: everything recorded, in order, in frames a second and with gaps counted.
 
-The peer does less: orjson and float() with a dict a side (or a tuple for a quote) check and publish nothing. Input is
-the recorded corpus ($CORELANE_CORPUS, else ../shared/corpus), without it frames of the simulator's generator. A block
-replays all of it, whatever --samples says: 10 blocks of the recording are 131,370 depth updates. A sample is one frame,
-with the cost of reading the clock in it, the same for all.
+The first peer does less: orjson and float() with a dict a side (or a tuple for a quote) check and publish nothing.
+ccxt, cryptofeed and nautilus_trader keep a book of their own; they run in a process under CORELANE_DECODE_PEERS (a
+Python; default build/decode-peers/bin/python, which `make bench` makes) on the first frames of each recording, for they are
+slow, and a peer whose best prices end up wrong ends the bench. Input is the recorded corpus ($CORELANE_CORPUS, else
+../shared/corpus), without it frames of the simulator's generator. A block replays all of it, whatever --samples says:
+10 blocks of the recording are 131,370 depth updates. A sample is one frame, with the cost of reading the clock in it,
+the same for all.
 """
 
 from __future__ import annotations
 
 import gzip
+import json
 import os
+import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +51,10 @@ from shm.segment import Segment
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 FRAGMENT_RATE = 300_000
+PEERS_PYTHON = Path(os.environ.get("CORELANE_DECODE_PEERS") or ROOT / "build" / "decode-peers" / "bin" / "python")
+PEER_FRAMES = 4_000
+"""Of each symbol and block."""
+PEERS = ("ccxt", "cryptofeed", "nautilus_trader")
 GENERATED_DELTAS = 1_000
 
 
@@ -137,16 +147,16 @@ class OrjsonDict:
     name = "orjson_float_dict"
 
     def __init__(self) -> None:
-        self._books: dict[str, tuple[dict[float, float], dict[float, float]]] = {}
+        self.books: dict[str, tuple[dict[float, float], dict[float, float]]] = {}
         self.quote: tuple[float, ...] = ()
 
     def snapshot(self, symbol: str, body: bytes) -> None:
         message = orjson.loads(body)
         bids, asks = ({float(price): float(size) for price, size in message[side]} for side in ("bids", "asks"))
-        self._books[symbol] = (bids, asks)
+        self.books[symbol] = (bids, asks)
 
     def feeder(self, symbol: str) -> Callable[[bytes], Any]:
-        bids, asks = self._books.setdefault(symbol, ({}, {}))
+        bids, asks = self.books.setdefault(symbol, ({}, {}))
 
         def feed(frame: bytes) -> None:
             message = orjson.loads(frame)
@@ -185,6 +195,92 @@ def replay(way: Any, market: dict[str, list[bytes]]) -> tuple[Samples, Samples]:
     return np.array(depth, np.int64), np.array(quote, np.int64)
 
 
+class Peers:
+    """The process of bench/_decode_peers.py; none where its Python does not exist."""
+
+    def __init__(self, core: int, market: dict[str, list[bytes]], folder: Path) -> None:
+        self.ready: list[str] = []
+        self.missing: dict[str, str] = {}
+        self._process: subprocess.Popen[str] | None = None
+        if not PEERS_PYTHON.exists():
+            self.missing = dict.fromkeys(PEERS, f"no {PEERS_PYTHON}")
+            return
+        heads = {symbol: first_frames(frames) for symbol, frames in market.items()}
+        self._best = {symbol: best_of(snapshot, frames) for symbol, (snapshot, frames) in heads.items()}
+        content = {
+            symbol: {"snapshot": snapshot.decode(), "frames": [(kind, frame.decode()) for kind, frame in frames]}
+            for symbol, (snapshot, frames) in heads.items()
+        }
+        path = folder / "frames.json"
+        path.write_text(json.dumps(content))
+        script = Path(__file__).with_name("_decode_peers.py")
+        self._process = subprocess.Popen(
+            [PEERS_PYTHON, script, str(core), path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        found = self._answer()
+        self.ready, self.missing = found["ready"], found["missing"]
+
+    def block(self, peer: str) -> tuple[Samples, Samples]:
+        """ns of every depth update and of every bookTicker."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        print(json.dumps({"peer": peer, "frames": PEER_FRAMES}), file=self._process.stdin, flush=True)
+        answer = self._answer()
+        for symbol, found in answer["best"].items():
+            if not np.allclose(found, self._best[symbol], rtol=1e-12):
+                sys.exit(f"decode_binance: {peer} has {symbol} at {found}, expected {self._best[symbol]}")
+        return np.array(answer["ns"]["depth"], np.int64), np.array(answer["ns"]["quote"], np.int64)
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            sys.exit(f"decode_binance: the peers' process ended with {self._process.wait()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+
+
+def first_frames(frames: list[bytes]) -> tuple[bytes, list[tuple[str, bytes]]]:
+    """The snapshot, and what follows from it: the deltas that reach it and all quotes, PEER_FRAMES of them."""
+    snapshot = next(frame for frame in frames if is_snapshot(frame))
+    last_id = orjson.loads(snapshot)["lastUpdateId"]
+    result: list[tuple[str, bytes]] = []
+    for frame in frames:
+        if b'"bookTicker"' in frame[:80]:
+            result.append(("quote", wrapped(frame)))
+        elif b'"depthUpdate"' in frame[:80]:
+            message = orjson.loads(frame)
+            if message.get("data", message)["u"] >= last_id:
+                result.append(("depth", wrapped(frame)))
+    return snapshot, result[:PEER_FRAMES]
+
+
+def wrapped(frame: bytes) -> bytes:
+    """In the combined stream's wrapper, which two of the peers look into for the kind."""
+    if frame.startswith(b'{"stream"'):
+        return frame
+    message = orjson.loads(frame)
+    kind = "depth@100ms" if message["e"] == "depthUpdate" else message["e"]
+    return b'{"stream":"%s@%s","data":%s}' % (message["s"].lower().encode(), kind.encode(), frame)
+
+
+def best_of(snapshot: bytes, frames: list[tuple[str, bytes]]) -> tuple[float, float]:
+    """Best bid and ask after all of these, by the simplest way."""
+    way = OrjsonDict()
+    way.snapshot("", snapshot)
+    feed = way.feeder("")
+    for _, frame in frames:
+        feed(frame)
+    bids, asks = way.books[""]
+    return max(bids), min(asks)
+
+
 def run_through(ours: Ours, market: dict[str, list[bytes]]) -> float:
     """Frames a second of everything, in order, without a clock between the frames."""
     began = perf_counter_ns()
@@ -213,7 +309,9 @@ def main() -> int:
     }
     prefix = f"/corelane.bench{os.getpid()}-{uuid.uuid4().hex[:8]}."
     segments: dict[str, Segment] = {}
-    names = [f"{work}_{way}" for work in ("depth", "quote") for way in (Ours.name, OrjsonDict.name)]
+    folder = tempfile.TemporaryDirectory()
+    peers = Peers(cores()[0], market, Path(folder.name))
+    names = [f"{work}_{way}" for work in ("depth", "quote") for way in (Ours.name, OrjsonDict.name, *peers.ready)]
     series = {name: Series(name) for name in names}
     rates, gaps, surprises = [], 0, 0
     try:
@@ -221,27 +319,36 @@ def main() -> int:
             segments[name] = Segment.create(prefix + name, *shape)
         replay(Ours(segments), market)  # warm
         for _ in range(options.blocks):
-            for way in (Ours(segments), OrjsonDict()):
-                depth, quote = replay(way, market)
-                for work, samples in (("depth", depth), ("quote", quote)):
-                    part = series[f"{work}_{way.name}"]
+            taken = {way.name: replay(way, market) for way in (Ours(segments), OrjsonDict())}
+            taken |= {name: peers.block(name) for name in peers.ready}
+            for name, both in taken.items():
+                for work, samples in zip(("depth", "quote"), both, strict=True):
+                    part = series[f"{work}_{name}"]
                     part.blocks.append(samples)
                     part.rates.append(1e9 / float(samples.mean()))
             whole = Ours(segments)
             rates.append(run_through(whole, market))
             gaps, surprises = gaps + whole.gaps, surprises + whole.surprises
     finally:
+        peers.close()
+        folder.cleanup()
         for segment in segments.values():
             Segment.remove(segment.name)
     report = Report("decode_binance", list(series.values()), notes=notes)
     for work, limit in (("depth", 1 / 10), ("quote", 1 / 4)):
         ours, peer = (series[f"{work}_{way.name}"] for way in (Ours, OrjsonDict))
         report.bound(f"{work} / orjson + float, p50", ratio(ours, peer), limit)
+    for name in ("cryptofeed", "nautilus_trader"):
+        if name in peers.ready:
+            report.bound(f"depth / {name}, p50", ratio(series["depth_corelane"], series[f"depth_{name}"]), 1 / 100)
+    if "ccxt" in peers.ready:
+        times = 1 / ratio(series["depth_corelane"], series["depth_ccxt"])
+        notes.append(f"a depth update of ccxt takes {times:.0f} times as long, p50")
     rate = float(np.median(rates))
     report.bound(f"{FRAGMENT_RATE:,} frames/s / those of all {frames:,} frames", FRAGMENT_RATE / rate, 1.0)
     report.bound("gaps and crossed books in all of them", gaps, 0)
     notes.append(f"all {frames:,} frames through decode + book: {rate:,.0f} frames/s, {surprises} not understood")
-    notes.append("ccxt, cryptofeed and nautilus_trader: this bench has no way to drive them yet, not measured")
+    notes += [f"{name}: not measured ({why})" for name, why in peers.missing.items()]
     return report.finish(options)
 
 
