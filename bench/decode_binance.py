@@ -9,8 +9,8 @@ Three works, each in blocks that take turns with their peers, all on one pinned 
 
 The first peer does less: orjson and float() with a dict a side (or a tuple for a quote) check and publish nothing.
 ccxt, cryptofeed and nautilus_trader keep a book of their own; they run in a process under CORELANE_DECODE_PEERS (a
-Python; default build/decode-peers/bin/python, which `make bench` makes) on the first frames of each recording, for they are
-slow, and a peer whose best prices end up wrong ends the bench. Input is the recorded corpus ($CORELANE_CORPUS, else
+Python; default build/decode-peers/bin/python, which `make bench` makes) on the first frames of each recording, for they
+are slow, and a peer whose best prices end up wrong ends the bench. Input is the recorded corpus ($CORELANE_CORPUS, else
 ../shared/corpus), without it frames of the simulator's generator. A block replays all of it, whatever --samples says:
 10 blocks of the recording are 131,370 depth updates. A sample is one frame, with the cost of reading the clock in it,
 the same for all.

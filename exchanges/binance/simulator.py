@@ -10,8 +10,8 @@ it in their own loop. Everything happens in one event loop: a request is matched
 
 Made, not recorded: exchangeInfo always; aggTrade and markPrice where a recording has none; all of it when generated.
 All diff-depth speeds of a symbol carry the same frames (a recording's own speed, 100 ms when generated).
-Not simulated: klines, tickers other than those of the call table, conditional orders, hedge mode, isolated margin,
-funding, liquidation. Streams of these kinds can be subscribed and stay silent.
+Not simulated: klines, tickers other than those of the call table, conditional orders, orders in hedge mode, isolated
+margin, liquidation of our accounts. Streams of these kinds can be subscribed and stay silent.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from exchanges.binance.simulator_auth import DEMO_KEY, ApiKey, read_parameters
 from exchanges.binance.simulator_calls import BY_PATH
 from exchanges.binance.simulator_dispatch import Asked, Dispatcher, DropReply, OrderEvents
 from exchanges.binance.simulator_errors import VenueError
+from exchanges.binance.simulator_funding import account_update as funding_update
+from exchanges.binance.simulator_funding import settle
 from exchanges.binance.simulator_instruments import instrument_for
 from exchanges.binance.simulator_keepalive import KeepAlive
 from exchanges.binance.simulator_limits import RateLimits
@@ -65,7 +67,7 @@ from exchanges.simulator.generator import GeneratedFlow
 from exchanges.simulator.ledger import Account, money
 from exchanges.simulator.options import check_options
 from exchanges.simulator.orders import Report
-from exchanges.simulator.server import MAX_BODY, LoopbackServer, json_response
+from exchanges.simulator.server import MAX_BODY, LoopbackServer, json_body, json_response
 
 __all__ = ["DEMO_KEY", "ApiKey", "SimulatorError", "SimulatorOptions", "SimulatorServer", "serve"]
 
@@ -166,6 +168,7 @@ class SimulatorServer(LoopbackServer):
         self._marks_sent: dict[str, int] = {}
         self._liquidations = {symbol: LiquidationReports() for symbol in symbols}
         self._margin_calls = MarginCalls(self.venue)
+        self._next_funding_ms = frames.next_funding_ms(_now_ms())
         self._gates: dict[str, list[list[Report]]] = {}
         self._gate_depth: dict[str, int] = {}
 
@@ -203,8 +206,39 @@ class SimulatorServer(LoopbackServer):
     def on_timer(self) -> None:
         self.exchange.on_timer()
         now = _now_ms()
+        if now >= self._next_funding_ms:
+            self._next_funding_ms = frames.next_funding_ms(now)
+            for symbol in self.exchange.instruments:
+                self.settle_funding(symbol, Decimal(frames.FUNDING_RATE))
         for entry in [entry for entry in self.venue.listen_keys.values() if entry.expires_ms <= now]:
             self.expire_listen_key(entry.key)
+
+    def settle_funding(self, symbol: str, rate: Decimal) -> int:
+        """Book it and tell the accounts; how many positions there were."""
+        payments = settle(self.exchange, symbol, rate, _now_ms())
+        self.venue.funding += payments
+        for payment in payments:
+            event = orjson.dumps(funding_update(payment, self.exchange.accounts[payment.account]))
+            self.messages.note("event", event.decode())
+            for key in self._listen_keys(payment.account):
+                self.hub.publish_user(key, "ACCOUNT_UPDATE", event)
+        return len(payments)
+
+    async def admin(self, request: web.Request, method: str, path: str) -> dict[str, Any] | None:
+        """Also `POST /admin/funding` {"symbol", "rate"}: settle now."""
+        if (method, path) == ("POST", "/admin/funding"):
+            asked = await json_body(request)
+            symbol, rate = asked.get("symbol"), asked.get("rate", frames.FUNDING_RATE)
+            if symbol not in self.exchange.instruments:
+                raise SimulatorError(
+                    f"funding symbol {symbol!r}: expected one of {', '.join(self.exchange.instruments)}"
+                )
+            try:
+                settled = self.settle_funding(symbol, Decimal(rate))
+            except (ArithmeticError, TypeError, ValueError):
+                raise SimulatorError(f"funding rate {rate!r}: expected a decimal number as text") from None
+            return {"positions": settled}
+        return await super().admin(request, method, path)
 
     def expire_listen_key(self, key: str) -> None:
         """Tell its sockets; after that they stay open and silent."""
@@ -361,9 +395,10 @@ class SimulatorServer(LoopbackServer):
                 answer, release = await self.dispatcher.answer(asked)
             except VenueError as error:
                 self.messages.note("answer", f"{what} -> {error.status} {error.body}")
-                return json_response(
-                    error.body, error.status, self.venue.limits.headers(ip, counted, self.venue.clock_ms())
-                )
+                headers = self.venue.limits.headers(ip, counted, self.venue.clock_ms())
+                if error.retry_after_s:
+                    headers["Retry-After"] = str(error.retry_after_s)
+                return json_response(error.body, error.status, headers)
             except DropReply:
                 self.messages.note("answer", f"{what} -> the connection is cut")
                 if request.transport is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from exchanges.binance.simulator_errors import VenueError, invalid
 from exchanges.binance.simulator_frames import plain, text
+from exchanges.binance.simulator_funding import income_row
 from exchanges.binance.simulator_order_calls import GTD_AT_MOST_MS
 from exchanges.binance.simulator_replies import profit, trade_row
 from exchanges.binance.simulator_venue import Call, Venue
@@ -222,7 +223,7 @@ def account_config(venue: Venue, call: Call) -> Any:
         "canTrade": True,
         "canDeposit": True,
         "canWithdraw": True,
-        "dualSidePosition": False,
+        "dualSidePosition": call.owner in venue.hedged,
         "updateTime": 0,
         "multiAssetsMargin": False,
         "tradeGroupId": -1,
@@ -274,11 +275,11 @@ def user_trades(venue: Venue, call: Call) -> Any:
 
 
 def income(venue: Venue, call: Call) -> Any:
-    """Realised profit and commission of each fill."""
+    """Realised profit and commission of each fill, and funding."""
     parameters, only = call.parameters, venue.optional_symbol(call)
     wanted = parameters.text("incomeType", "")
     start, end = parameters.integer("startTime", 0), parameters.integer("endTime", GTD_AT_MOST_MS)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for trade in venue.account(call).trades:
         if (only is not None and trade.symbol != only) or not start <= trade.time_ms <= end:
             continue
@@ -296,6 +297,15 @@ def income(venue: Venue, call: Call) -> Any:
                         "tradeId": str(trade.trade_id),
                     }
                 )
+    rows += [
+        income_row(payment)
+        for payment in venue.funding
+        if payment.account == call.owner
+        and (only is None or payment.symbol == only)
+        and start <= payment.time_ms <= end
+        and wanted in ("", "FUNDING_FEE")
+    ]
+    rows.sort(key=lambda row: int(row["time"]))
     limit = parameters.limit(100, 1000)
     page = parameters.integer("page", 1)
     return rows[(page - 1) * limit : page * limit] if start or parameters.has("page") else rows[-limit:]
@@ -342,17 +352,19 @@ def set_margin_type(venue: Venue, call: Call) -> Any:
 
 
 def position_mode(venue: Venue, call: Call) -> Any:
-    return {"dualSidePosition": False}
+    return {"dualSidePosition": call.owner in venue.hedged}
 
 
 def set_position_mode(venue: Venue, call: Call) -> Any:
-    if not call.parameters.boolean("dualSidePosition"):
+    wanted = call.parameters.boolean("dualSidePosition")
+    if wanted == (call.owner in venue.hedged):
         raise VenueError(-4059, "No need to change position side.")
     if venue.exchange.open_orders(call.owner):
         raise VenueError(-4067, "Position side cannot be changed if there exists open orders.")
     if any(position.quantity for position in venue.account(call).positions.values()):
         raise VenueError(-4068, "Position side cannot be changed if there exists position.")
-    raise VenueError(-1020, "This operation is not supported: the simulator keeps one-way positions.")
+    (venue.hedged.add if wanted else venue.hedged.discard)(call.owner)
+    return {"code": 200, "msg": "success"}
 
 
 def multi_assets(venue: Venue, call: Call) -> Any:

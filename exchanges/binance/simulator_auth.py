@@ -139,6 +139,13 @@ def check_signature(key: ApiKey, payload: bytes, signature: str | None) -> None:
         raise VenueError(-1022, "Signature for this request is not valid.")
 
 
+def check_matching_time(parameters: Mapping[str, str], now_ms: int) -> None:
+    """The same window once more where orders are matched, after whatever the request waited for."""
+    window_ms = int(parameters.get("recvWindow", DEFAULT_RECEIVE_WINDOW_MS))
+    if now_ms - int(parameters["timestamp"]) > window_ms:
+        raise VenueError(-5028, "Timestamp for this request is outside of the ME recvWindow.")
+
+
 def check_timestamp(parameters: Mapping[str, str], now_ms: int) -> None:
     """The request must be no more than recvWindow old and less than a second ahead."""
     shown, window_text = parameters.get("timestamp", ""), parameters.get("recvWindow", str(DEFAULT_RECEIVE_WINDOW_MS))

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from exchanges.binance.simulator_auth import check_signature, check_timestamp, find_key
+from exchanges.binance.simulator_auth import check_matching_time, check_signature, check_timestamp, find_key
 from exchanges.binance.simulator_calls import Endpoint, Security
 from exchanges.binance.simulator_errors import VenueError
 from exchanges.binance.simulator_limits import BAN_MS, banned, too_many_requests
@@ -96,6 +96,10 @@ class Dispatcher:
                 check_timestamp(asked.parameters, now)
         if endpoint.orders != (0, 0):
             venue.limits.add_orders(call.owner, *endpoint.orders, now)
+        if fault is not None and fault.kind == "delay_request":
+            await asyncio.sleep(fault.delay_ms / 1000)
+            if endpoint.orders != (0, 0):
+                check_matching_time(asked.parameters, venue.clock_ms())
         return await self._run(call, endpoint, fault)
 
     async def _run(self, call: Call, endpoint: Endpoint, fault: Fault | None) -> tuple[Any, str | None]:
@@ -140,7 +144,7 @@ class Dispatcher:
         """Faults that come instead of the execution."""
         kind = fault.kind
         if kind == "http_429":
-            raise too_many_requests(self.venue.limits.weight_1m)
+            raise too_many_requests(self.venue.limits.weight_1m, -(-fault.delay_ms // 1000))
         if kind == "http_418":
             raise banned(asked.ip, now + (fault.delay_ms or BAN_MS))
         if kind == "http_503_unknown_not_executed":

@@ -14,11 +14,12 @@ from exchanges.simulator.errors import OrderRefused, Refusal
 class VenueError(Exception):
     """An answer that is an error: `{"code":..,"msg":..}` with its HTTP status."""
 
-    def __init__(self, code: int, message: str, status: int = 400) -> None:
+    def __init__(self, code: int, message: str, status: int = 400, retry_after_s: int = 0) -> None:
         super().__init__(f"{code} {message}")
         self.code = code
         self.message = message
         self.status = status
+        self.retry_after_s = retry_after_s
 
     @property
     def body(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from exchanges.simulator.instrument import Instrument
 
 FUNDING_PERIOD_MS = 8 * 3600 * 1000
 FUNDING_RATE = "0.00010000"
-"""The venue's base rate; the simulator settles no funding."""
+"""The venue's base rate."""
 
 
 def text(value: Decimal, places: int) -> str:

@@ -116,10 +116,12 @@ def banned(ip: str, until_ms: int) -> VenueError:
     )
 
 
-def too_many_requests(limit: int) -> VenueError:
+def too_many_requests(limit: int, retry_after_s: int = 0) -> VenueError:
+    """`retry_after_s` is told in a header, which is documented for the spot venue only; 0: none."""
     return VenueError(
         -1003,
         f"Too many requests; current limit is {limit} requests per minute. "
         f"Please use the websocket for live updates to avoid polling the API.",
         429,
+        retry_after_s,
     )

@@ -1,7 +1,7 @@
 """Order calls: place, test, amend, cancel, query, batches, countdown.
 
 Parameters are read and checked in the order of the New-Order page; the exchange then checks filters and margin. Not
-simulated: conditional orders (-4120, as the venue answers on these paths), priceMatch (-5037), RPI (-1115), hedge mode.
+simulated: conditional orders (-4120, as the venue answers on these paths), RPI (-1115), orders in hedge mode.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import orjson
 
 from exchanges.binance.simulator_errors import VenueError, invalid, missing, refused, unexpected
 from exchanges.binance.simulator_parameters import Parameters
+from exchanges.binance.simulator_price_match import price_and_match
 from exchanges.binance.simulator_replies import order_reply
 from exchanges.binance.simulator_venue import Call, Venue
 from exchanges.simulator.errors import OrderRefused
@@ -57,13 +58,16 @@ def amend(venue: Venue, call: Call) -> Any:
     parameters.choice("side", ("BUY", "SELL"), VenueError(-1117, "Invalid side."))
     if (parameters.text("side") == "BUY") != order.is_buy:
         raise VenueError(-1117, "Invalid side.")
-    quantity, price = parameters.decimal("quantity"), parameters.decimal("price")
+    quantity = parameters.decimal("quantity")
+    price, price_match = price_and_match(venue, parameters, order.symbol, order.is_buy)
     modify_id = str(parameters.integer("modifyId")) if parameters.has("modifyId") else ""
     if order.symbol in venue.halted:
         raise VenueError(-5024, "Symbol is not in trading status. Order amendment is not permitted.")
+    before, order.request.venue = order.request.venue, price_match  # its events tell it
     try:
         venue.exchange.amend(order, price, quantity, modify_id)
     except OrderRefused as error:
+        order.request.venue = before
         raise refused(error) from None
     return _reply(venue, order, modify_id=modify_id, amended=True)
 
@@ -167,11 +171,10 @@ def read_new_order(venue: Venue, call: Call) -> NewOrder:
     if shown_type not in ("LIMIT", "MARKET"):
         raise VenueError(-1116, "Invalid orderType.")
     kind = OrderType(shown_type)
-    if parameters.text("positionSide", "BOTH") != "BOTH":
-        raise VenueError(-4061, "Order's position side does not match user's setting.")
-    if parameters.text("priceMatch", "NONE") != "NONE":
-        raise VenueError(-5037, "Invalid price match.")
     reduce_only = parameters.boolean("reduceOnly", False)
+    _check_position_side(venue, call)
+    if shown_type != "LIMIT" and parameters.text("priceMatch", "NONE") != "NONE":
+        raise VenueError(-5038, "Order type is not supported for price match.")
     if symbol in venue.halted and not reduce_only:
         raise VenueError(-4140, "Invalid symbol status for opening position.")
     shown_mode = parameters.text("selfTradePreventionMode", "EXPIRE_MAKER")
@@ -191,13 +194,13 @@ def read_new_order(venue: Venue, call: Call) -> NewOrder:
             raise VenueError(-1114, "TimeInForce parameter sent when not required.")
         if parameters.has("price"):
             raise unexpected("price")
-        price, time_in_force = Decimal(0), TimeInForce.GTC
+        price, price_match, time_in_force = Decimal(0), "NONE", TimeInForce.GTC
     else:
         shown = parameters.text("timeInForce")
         if shown not in TimeInForce.__members__:
             raise VenueError(-1115, "Invalid timeInForce.")
         time_in_force = TimeInForce(shown)
-        price = parameters.decimal("price")
+        price, price_match = price_and_match(venue, parameters, symbol, side == "BUY")
     good_till = 0
     if time_in_force is TimeInForce.GTD:
         good_till = parameters.integer("goodTillDate") // 1000 * 1000
@@ -214,7 +217,22 @@ def read_new_order(venue: Venue, call: Call) -> NewOrder:
         reduce_only,
         SelfTrade(shown_mode),
         good_till,
+        price_match,
     )
+
+
+def _check_position_side(venue: Venue, call: Call) -> None:
+    """BOTH for an account in one-way mode, LONG or SHORT for one in hedge mode, whose positions are not kept here."""
+    parameters = call.parameters
+    shown = parameters.choice(
+        "positionSide", ("BOTH", "LONG", "SHORT"), VenueError(-4060, "Invalid position side."), "BOTH"
+    )
+    if (shown != "BOTH") != (call.owner in venue.hedged):
+        raise VenueError(-4061, "Order's position side does not match user's setting.")
+    if shown != "BOTH":
+        if parameters.has("reduceOnly"):
+            raise VenueError(-4062, "Invalid or improper reduceOnly value.")
+        raise VenueError(-1020, "This operation is not supported: the simulator keeps no positions in hedge mode.")
 
 
 def _reply_type(call: Call) -> str:

@@ -78,7 +78,7 @@ def order_reply(
         "workingType": "CONTRACT_PRICE",
         "priceProtect": False,
         "origType": order.request.type.value,
-        "priceMatch": "NONE",
+        "priceMatch": order.request.venue or "NONE",
         "selfTradePreventionMode": order.self_trade.value,
         "goodTillDate": order.request.good_till_ms,
     }
@@ -207,7 +207,7 @@ def order_trade_update(report: Report, instrument: Instrument) -> dict[str, Any]
         "si": 0,
         "ss": 0,
         "V": order.self_trade.value,
-        "pm": "NONE",
+        "pm": order.request.venue or "NONE",
         "gtd": order.request.good_till_ms if order.request.time_in_force is TimeInForce.GTD else 0,
     }
     if report.kind is ReportKind.AMENDED and order.modify_id:

@@ -15,6 +15,7 @@ from typing import Any
 
 from exchanges.binance.simulator_auth import ApiKey
 from exchanges.binance.simulator_errors import VenueError
+from exchanges.binance.simulator_funding import FundingPayment
 from exchanges.binance.simulator_limits import RateLimits
 from exchanges.binance.simulator_parameters import Parameters
 from exchanges.simulator.book import MarketBook
@@ -87,6 +88,9 @@ class Venue:
         self.listen_keys: dict[str, ListenKey] = {}
         self.requests: Counter[str] = Counter()
         self.halted: set[str] = set()
+        self.hedged: set[str] = set()
+        """Accounts in hedge mode: they can be set so and are refused orders, so that a client's check can be tried."""
+        self.funding: list[FundingPayment] = []
         self.messages = MessageLog()
         self.configuration_events: Callable[[str, dict[str, Any]], None] = lambda account, event: None
         """Sends an ACCOUNT_CONFIG_UPDATE body to an account's sockets; set by the server."""

@@ -31,6 +31,7 @@ REQUEST_KINDS: Final = (
     "unknown_not_executed",
     "drop_reply",
     "delay_reply",
+    "delay_request",
     "rejected_signature",
     "rejected_timestamp",
     "halted_instrument",

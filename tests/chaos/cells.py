@@ -280,7 +280,7 @@ def _fault(kind: str, method: str, stream: str) -> dict[str, Any]:
             fault["delay_ms"] = DELAY_MS
         return fault
     fault = {"kind": kind, "path": "/fapi/v1/order", "method": method}
-    if kind == "delay_reply":
+    if kind in ("delay_reply", "delay_request"):
         fault["delay_ms"] = DELAY_MS
     elif kind == "http_418":
         fault["delay_ms"] = BAN_MS

@@ -272,6 +272,26 @@ async def test_listen_keys_can_be_expired() -> None:
         assert await struck(client) == {"listen_key_expired": {"injected": 1, "with_order_in_flight": 0}}
 
 
+async def test_a_request_that_waits_for_longer_than_its_window_is_refused_where_it_would_be_matched() -> None:
+    async with venue() as (server, client):
+        await arm(client, "delay_request", delay_ms=60)
+        status, reply = await client.order("BUY", "0.010", "61799.00", recvWindow=30)
+        assert (status, reply["code"]) == (400, -5028)
+        assert not server.exchange.orders
+        await arm(client, "delay_request", delay_ms=20)
+        assert (await client.order("BUY", "0.010", "61799.00"))[0] == 200
+
+
+async def test_a_429_may_say_when_to_come_again() -> None:
+    async with venue() as (_, client):
+        await arm(client, "http_429", delay_ms=1500)
+        assert (await client.order("BUY", "0.010", "61799.00"))[0] == 429
+        assert client.headers["Retry-After"] == "2"
+        await arm(client, "http_429")
+        await client.order("BUY", "0.010", "61799.00")
+        assert "Retry-After" not in client.headers
+
+
 async def test_armed_faults_can_be_cleared_and_wrong_ones_are_a_sentence() -> None:
     async with venue() as (_, client):
         await arm(client, "http_429", count=100)

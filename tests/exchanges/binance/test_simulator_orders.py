@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from exchanges.binance.simulator import ApiKey
-from tests.exchanges.binance.simulator_client import stop_clock, top, trade, until, venue
+from tests.exchanges.binance.simulator_client import receive, receive_many, stop_clock, top, trade, until, venue
 
 ORDER_KEYS = [
     "orderId",
@@ -149,7 +149,7 @@ LIMIT: dict[str, Any] = {
         ({"newClientOrderId": "x" * 37}, -4015),
         ({"newOrderRespType": "FULL"}, -1136),
         ({"selfTradePreventionMode": "MAYBE"}, -5039),
-        ({"priceMatch": "QUEUE"}, -5037),
+        ({"priceMatch": "QUEUE"}, -1106),
         ({"type": "MARKET"}, -1114),
         ({"type": "MARKET", "timeInForce": None}, -1106),
         ({"quantity": "1000"}, -2019),
@@ -310,6 +310,94 @@ async def test_settings_answer_as_documented() -> None:
         assert (await client.call("POST", "/fapi/v1/marginType", marginType="ISOLATED", **symbol))[1]["code"] == -4047
         _, reply = await client.call("POST", "/fapi/v1/positionSide/dual", dualSidePosition="true")
         assert reply["code"] == -4067
+
+
+async def test_an_account_in_hedge_mode_says_so_and_is_refused_orders() -> None:
+    async with venue() as (_, client):
+        status, reply = await client.call("POST", "/fapi/v1/positionSide/dual", dualSidePosition="true")
+        assert (status, reply) == (200, {"code": 200, "msg": "success"})
+        assert (await client.call("GET", "/fapi/v1/positionSide/dual"))[1] == {"dualSidePosition": True}
+        assert (await client.call("GET", "/fapi/v1/accountConfig"))[1]["dualSidePosition"] is True
+        codes = [
+            (await client.order("BUY", "0.010", "61799.00", **more))[1]["code"]
+            for more in (
+                {},
+                {"positionSide": "LONG"},
+                {"positionSide": "LONG", "reduceOnly": "true"},
+                {"positionSide": "UP"},
+            )
+        ]
+        assert codes == [-4061, -1020, -4062, -4060]
+        await client.call("POST", "/fapi/v1/positionSide/dual", dualSidePosition="false")
+        assert (await client.order("BUY", "0.010", "61799.00"))[0] == 200
+        assert (await client.order("BUY", "0.010", "61799.00", positionSide="LONG"))[1]["code"] == -4061
+
+
+@pytest.mark.parametrize(
+    ("side", "mode", "price"),
+    [("BUY", "QUEUE", "61800.00"), ("SELL", "QUEUE", "61800.10"), ("BUY", "OPPONENT", "61800.10")],
+)
+async def test_a_matched_price_is_the_books(side: str, mode: str, price: str) -> None:
+    async with venue() as (_, client):
+        parameters = {"symbol": "BTCUSDT", "side": side, "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.010"}
+        status, reply = await client.call("POST", "/fapi/v1/order", priceMatch=mode, **parameters)
+        assert status == 200, reply
+        assert (reply["price"], reply["priceMatch"]) == (price, mode)
+
+
+async def test_what_cannot_be_matched_is_refused_as_documented() -> None:
+    async with venue() as (_, client):
+        limit = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.010", "type": "LIMIT", "timeInForce": "GTC"}
+        market = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.010", "type": "MARKET"}
+        codes = [
+            (await client.call("POST", "/fapi/v1/order", **parameters))[1]["code"]
+            for parameters in (
+                limit | {"priceMatch": "NEAREST"},
+                limit | {"priceMatch": "QUEUE", "price": "61800"},
+                limit | {"priceMatch": "QUEUE_20"},  # the book has three levels
+                market | {"priceMatch": "OPPONENT"},
+            )
+        ]
+        assert codes == [-5037, -1106, -5041, -5038]
+
+
+async def test_an_amendment_may_have_its_price_matched() -> None:
+    async with venue() as (_, client):
+        _, order = await client.order("BUY", "0.010", "61799.00")
+        what = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.010", "orderId": order["orderId"]}
+        assert (await client.call("PUT", "/fapi/v1/order", priceMatch="QUEUE_5", **what))[1]["code"] == -5041
+        status, reply = await client.call("PUT", "/fapi/v1/order", priceMatch="QUEUE", **what)
+        assert (status, reply["price"], reply["priceMatch"]) == (200, "61800.00", "QUEUE")
+
+
+async def test_funding_moves_the_wallet_and_is_told_with_its_symbol() -> None:
+    async with venue() as (server, client):
+        stream = await client.user_stream()
+        await client.order("BUY", "0.010")
+        await receive_many(stream, 4)
+        wallet = server.exchange.accounts["demo"].wallet
+        status, reply = await client.admin("POST", "/admin/funding", {"symbol": "BTCUSDT", "rate": "0.0001"})
+        assert (status, reply) == (200, {"positions": 1})
+        event = await receive(stream)
+        paid = -Decimal("0.010") * server.exchange.mark("BTCUSDT") * Decimal("0.0001")
+        assert (event["e"], event["a"]["m"], event["a"]["S"], event["a"]["P"]) == (
+            "ACCOUNT_UPDATE", "FUNDING_FEE", "BTCUSDT", [],
+        )  # fmt: skip
+        assert Decimal(event["a"]["B"][0]["bc"]) == paid.quantize(Decimal("1e-8"))
+        assert server.exchange.accounts["demo"].wallet == wallet + Decimal(event["a"]["B"][0]["bc"])
+        _, rows = await client.call("GET", "/fapi/v1/income", incomeType="FUNDING_FEE")
+        assert [row["income"] for row in rows] == [event["a"]["B"][0]["bc"]]
+        for body in ({"symbol": "NOUSDT"}, {"symbol": "BTCUSDT", "rate": "much"}):
+            assert (await client.admin("POST", "/admin/funding", body))[0] == 400
+
+
+async def test_funding_is_settled_when_its_hour_comes() -> None:
+    async with venue() as (server, client):
+        await client.order("SELL", "0.010")
+        server._next_funding_ms = 0
+        await until(lambda: server.venue.funding)
+        assert server.venue.funding[0].amount > 0  # a short position receives
+        assert server._next_funding_ms > time.time() * 1000
 
 
 async def test_the_countdown_cancels_the_symbols_orders() -> None:
