@@ -48,6 +48,7 @@ _ON_ORDERS: Final[tuple[tuple[str, int, int], ...]] = (
     ("http_503_throttled", 0, 0),
     ("halted_instrument", 0, 0),
     ("rejected_signature", 0, 0),
+    ("rejected_timestamp", 0, 0),
     ("delay_request", 300, 2_500),
     ("http_429", 500, 2_000),
     ("http_418", 500, 2_000),

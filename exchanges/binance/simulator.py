@@ -229,7 +229,7 @@ class SimulatorServer(LoopbackServer):
         if (method, path) == ("POST", "/admin/funding"):
             asked = await json_body(request)
             symbol, rate = asked.get("symbol"), asked.get("rate", frames.FUNDING_RATE)
-            if symbol not in self.exchange.instruments:
+            if not isinstance(symbol, str) or symbol not in self.exchange.instruments:
                 raise SimulatorError(
                     f"funding symbol {symbol!r}: expected one of {', '.join(self.exchange.instruments)}"
                 )
