@@ -46,7 +46,10 @@ class OrderInstrument(Struct, frozen=True):
         return self.id >> 16
 
     def notional(self, price: int, quantity: int) -> int:
-        """price * quantity in MONEY_SCALE, rounded up: a limit must not be passed by a fraction. Linear contracts."""
+        """price * quantity in MONEY_SCALE, rounded up: a limit must not be passed by a fraction. Of an inverse contract
+        the quantity itself, which counts the quote currency whatever the price."""
+        if self.inverse:
+            return -(-quantity * self.contract_size // 10**self.quantity_scale)
         divisor: int = 10 ** (self.price_scale + self.quantity_scale)
         return -(-price * quantity * self.contract_size // divisor)
 

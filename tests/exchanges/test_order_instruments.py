@@ -57,3 +57,10 @@ def test_limits_may_change_and_scales_may_not() -> None:
 def test_a_notional_is_never_less_than_the_exact_product(price: int, quantity: int) -> None:
     exact = Fraction(price, 100) * Fraction(quantity, 1_000) * 10**8
     assert exact <= BTC.notional(price, quantity) < exact + 1
+
+
+def test_an_inverse_contract_is_worth_its_quantity_at_any_price() -> None:
+    inverse = OrderInstrument(2 << 16, "BTC-PERPETUAL", price_scale=2, quantity_scale=0, inverse=True)
+    assert inverse.notional(6_000_000, 500) == inverse.notional(1, 500) == 500 * 10**8
+    hundredths = OrderInstrument(2 << 16, "X", price_scale=2, quantity_scale=2, contract_size=1, inverse=True)
+    assert hundredths.notional(1, 150) == 2  # rounded up
