@@ -158,9 +158,10 @@ class Subscribed(msgspec.Struct, frozen=True):
 
 
 class Ignored(msgspec.Struct, frozen=True):
-    """A well-formed message that is not for us."""
+    """A well-formed message that is not for us. `expected`: every connection sends such, so nobody need be told."""
 
     kind: str
+    expected: bool = False
 
 
 _Data = BookSnapshot | BookDelta | BestQuote | QuoteChange | PublicTrade | PublicTrades | MarkPrice

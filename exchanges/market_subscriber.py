@@ -426,9 +426,10 @@ class MarketSubscriber:
                     self._instruments[trade.symbol].feed.publish_trade(trade, receive_time_ns)
             case MarkPrice(symbol=symbol):
                 self._publish_ticker(self._instruments[symbol], event, receive_time_ns)
-            case Ignored(kind=kind):
+            case Ignored(kind=kind, expected=expected):
                 self._counters.add("ignored")
-                self._say(kind, "ignored: %s (said once for this kind)", kind)
+                if not expected:
+                    self._say(kind, "ignored: %s (said once for this kind)", kind)
             case _:
                 self._on_event(event, receive_time_ns)
 

@@ -126,7 +126,7 @@ class MarketCodec:
         price, quantity = _level(feed.price, feed.size, self._scales_of(feed.instrument))
         trade_id = trade_number(feed.trade_id)
         if sequence == 0:
-            return Ignored("trade of the past")
+            return Ignored("trade of the past", expected=True)
         side = Side.BUY if feed.is_taker_buyer else Side.SELL
         return PublicTrade(feed.instrument, trade_id, _time(feed.event_time), price, quantity, side)
 

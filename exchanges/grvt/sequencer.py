@@ -34,7 +34,7 @@ class BookSequencer:
         self._target = target
         self._check = check_gaps
         self._first: int | None = None
-        self._fresh = False
+        self._snapshot_id: int | None = None
         self.overlapping = False
         """Never the case here: the venue documents no end of a connection, so none is renewed."""
         self.unchecked = 0
@@ -44,11 +44,15 @@ class BookSequencer:
     def needs_snapshot(self) -> bool:
         return not self._target.live
 
+    @property
+    def _fresh(self) -> bool:
+        """No delta was applied since the snapshot, here or in the compiled path."""
+        return self._target.update_id == self._snapshot_id
+
     def reset(self) -> None:
         """The stream was interrupted: nothing connects before the next snapshot."""
         self._target.live = False
-        self._first = None
-        self._fresh = False
+        self._first = self._snapshot_id = None
 
     def begins_at(self, first_sequence: int) -> None:
         """Step 2: what the subscription said of the first delta to come."""
@@ -60,7 +64,7 @@ class BookSequencer:
         target = self._target
         target.book.apply_snapshot(snapshot.bids, snapshot.asks)
         target.update_id = snapshot.update_id or max((self._first or 1) - 1, 0)
-        self._fresh = True
+        self._snapshot_id = target.update_id
         target.live = True
         return Step.LIVE
 
@@ -78,7 +82,7 @@ class BookSequencer:
             self.unchecked += 1
         target.book.apply_delta(delta.bids, delta.asks)
         target.update_id = delta.last_update_id
-        self._fresh = False
+        self._snapshot_id = None
         return Step.APPLIED
 
     def _follows(self, delta: BookDelta) -> bool:

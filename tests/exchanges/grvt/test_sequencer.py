@@ -59,6 +59,15 @@ def test_the_first_delta_is_taken_whatever_its_predecessor_and_then_they_must_fo
     assert sequencer.on_snapshot(snapshot()) is Step.LIVE
 
 
+def test_what_the_compiled_path_applied_counts_as_well() -> None:
+    target, sequencer = begun(first=5)
+    target.update_id = 6  # it took 5 and 6 by itself
+    assert sequencer.on_delta(delta(8)) is Step.GAP
+    target, sequencer = begun(first=5)
+    target.update_id = 6
+    assert sequencer.on_delta(delta(6)) is Step.REPEATED
+
+
 def test_the_subscription_says_where_the_deltas_begin() -> None:
     target, sequencer = begun(first=36481)
     assert target.update_id == 36480, "so that the compiled path follows from the first delta on"

@@ -1,0 +1,233 @@
+"""The subscriber end to end: simulator's socket -> ring and tables, with everything going wrong that can."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exchanges.adapter import ConfigurationError, ExchangeContext
+from exchanges.grvt.data_fetcher import GrvtDataFetcher
+from exchanges.grvt.simulator import SimulatorOptions, SimulatorServer, serve
+from exchanges.grvt.subscriber import GrvtSubscriber
+from exchanges.http import HttpHandler
+from exchanges.websocket import WebSocketPolicy
+from shm.layout import ConnectionState, MarketStatusCode, ProcessState, RecordKind
+
+BTC, ETH = "BTC_USDT_Perp", "ETH_USDT_Perp"
+POLICY = WebSocketPolicy(backoff_first_s=0.001, backoff_limit_s=0.05, first_message_timeout_s=None)
+
+
+@dataclass
+class Settings:
+    rest_url: str | None
+    stream_url: str | None
+    symbols: list[str] = field(default_factory=lambda: [BTC, ETH])
+    environment: str = "simulator"
+    ws_api_url: str | None = "ws://127.0.0.1:9"
+    receive_window_ms: int = 5_000
+    stale_after_ms: int = 30_000  # a starved test machine is no stale market
+    settle_currency: str = "USDT"
+    check_gaps: bool = True
+    account: str = ""
+
+
+class Ids:
+    def __init__(self, symbols: list[str]) -> None:
+        self.symbols = symbols
+
+    def id(self, symbol: str, /) -> int:
+        return 3 << 16 | self.symbols.index(symbol)
+
+    def symbol(self, instrument_id: int, /) -> str:
+        return self.symbols[instrument_id & 0xFFFF]
+
+
+class Run:
+    """One subscriber at work, everything it published since it began, and the states it went through."""
+
+    def __init__(self, market: Any, settings: Settings, state_dir: Path) -> None:
+        self.market = market
+        self.states: list[tuple[ProcessState, str]] = []
+        ids = Ids(settings.symbols)
+        context = ExchangeContext(
+            "grvt", settings, ids, market.segment, market.counters, logging.getLogger("test.subscriber"), state_dir,
+            lambda state, text: self.states.append((state, text)),
+        )  # fmt: skip
+        http = HttpHandler(settings.rest_url or "", timeout_s=20.0)
+        self.fetcher = GrvtDataFetcher(http, settings.symbols, ids)
+        self.subscriber = GrvtSubscriber(context, self.fetcher, POLICY)
+        self.reader = market.reader()
+        self.records: list[Any] = []
+        self.task = asyncio.ensure_future(self.subscriber.run())
+
+    def count(self, name: str) -> int:
+        return int(self.market.counters.counter(name).value)
+
+    def of(self, kind: RecordKind, row: int = 0) -> list[Any]:
+        while (record := self.reader.poll()) is not None:
+            self.records.append(record.copy())
+        assert self.reader.lost == 0
+        return [record for record in self.records if record.kind == kind and record.instrument_id & 0xFFFF == row]
+
+    def codes(self, row: int = 0) -> list[MarketStatusCode]:
+        return [MarketStatusCode(record.code) for record in self.of(RecordKind.MARKET_STATUS, row)]
+
+    async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+        async with asyncio.timeout(seconds):
+            while not condition():
+                if self.task.done():
+                    self.task.result()
+                    raise AssertionError("the subscriber ended")
+                await asyncio.sleep(0.002)
+                self.of(RecordKind.QUOTE)
+
+    async def close(self) -> None:
+        await self.subscriber.close()
+        await asyncio.wait({self.task}, timeout=5)
+        assert self.task.done()
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[SimulatorServer]:
+    server = await serve(SimulatorOptions(symbols=(BTC, ETH), seed=7, speed=2.0))
+    yield server
+    await server.close()
+
+
+Begin = Callable[..., Run]
+
+
+@pytest.fixture
+async def begin(market: Any, tmp_path: Path, simulator: SimulatorServer) -> AsyncIterator[Begin]:
+    running: list[Run] = []
+
+    def make(**changes: Any) -> Run:
+        settings = Settings(simulator.rest_url, simulator.stream_url)
+        for name, value in changes.items():
+            setattr(settings, name, value)
+        running.append(Run(market, settings, tmp_path))
+        return running[-1]
+
+    yield make
+    for run in running:
+        await run.close()
+
+
+@pytest.mark.parametrize("path", ["", "/ws/lite"])
+async def test_everything_the_venue_streams_is_published(
+    begin: Begin, market: Any, simulator: SimulatorServer, path: str
+) -> None:
+    run = begin(stream_url=simulator.stream_url + path)
+    await run.until(lambda: run.subscriber.ready and run.states[-1][0] is ProcessState.READY)
+    kinds = (RecordKind.QUOTE, RecordKind.TRADE, RecordKind.BOOK_TOP, RecordKind.TICKER)
+    await run.until(lambda: all(len(run.of(kind, row)) >= 2 for kind in kinds for row in (0, 1)))
+    for row in (0, 1):
+        book, ticker, instrument = market.book(row), market.ticker(row), market.instrument(row)
+        assert book.valid == 1
+        assert book.bid_prices[0] < book.ask_prices[0]
+        assert ticker.mark_price > 0
+        assert ticker.funding_rate == 0.0001
+        assert instrument.symbol == (BTC.encode(), ETH.encode())[row]
+        assert run.codes(row)[:3] == [MarketStatusCode.CONNECTED, MarketStatusCode.SNAPSHOT, MarketStatusCode.LIVE]
+    assert run.count("gaps") == run.count("malformed") == run.count("crossed") == 0
+    await run.until(lambda: run.count("book_updates") > 5)
+    assert [health.state for health in run.subscriber.connections()] == [ConnectionState.UP]
+
+
+async def test_book_and_quote_are_the_venues_when_the_market_stands_still(
+    begin: Begin, market: Any, simulator: SimulatorServer
+) -> None:
+    run = begin()
+    await run.until(lambda: run.subscriber.ready and len(run.of(RecordKind.BOOK_TOP)) >= 5)
+    simulator.freeze()
+    venue = simulator.venue.book(BTC)
+
+    def same() -> bool:
+        book = market.book(0)
+        bids = [(float(price), float(size)) for price, size in venue.top_levels(True, book.bid_count)]
+        quote = run.of(RecordKind.QUOTE)[-1]
+        return list(zip(book.bid_prices, book.bid_quantities, strict=True))[: book.bid_count] == bids and (
+            quote.bid_price, quote.ask_quantity,
+        ) == (float(venue.best_bid), float(venue.best_ask_quantity))  # fmt: skip
+
+    await run.until(same)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "sequence_gap", "stream": "v1.book.d BTC"},
+        {"kind": "reorder", "stream": "v1.book.d BTC"},
+        {"kind": "sequence_restart"},
+    ],
+)
+async def test_a_gap_withdraws_the_book_until_a_whole_one_came(
+    begin: Begin, market: Any, simulator: SimulatorServer, fault: dict[str, str]
+) -> None:
+    run = begin()
+    await run.until(lambda: run.subscriber.ready and len(run.of(RecordKind.BOOK_TOP)) >= 3)
+    simulator.arm(fault)
+    await run.until(lambda: MarketStatusCode.GAP in run.codes())
+    await run.until(lambda: run.subscriber.ready and market.book(0).epoch >= 2)
+    codes = run.codes()
+    assert codes[codes.index(MarketStatusCode.GAP) :][1:3] == [MarketStatusCode.SNAPSHOT, MarketStatusCode.LIVE]
+    assert run.count("gaps") >= 1
+    assert run.count("resyncs") >= 1
+
+
+async def test_a_missing_mini_ticker_stops_quotes_until_a_whole_one_came(
+    begin: Begin, simulator: SimulatorServer
+) -> None:
+    run = begin()
+    await run.until(lambda: run.subscriber.ready and len(run.of(RecordKind.QUOTE)) >= 3)
+    simulator.arm({"kind": "sequence_gap", "stream": "v1.mini.d BTC"})
+    await run.until(lambda: run.count("gaps") == 1)
+    quotes = len(run.of(RecordKind.QUOTE))
+    await run.until(lambda: len(run.of(RecordKind.QUOTE)) > quotes + 2)
+    assert MarketStatusCode.GAP not in run.codes(), "the book is another stream"
+    assert run.subscriber.ready
+
+
+async def test_what_comes_twice_is_counted_and_without_the_check_nothing_is_withdrawn(
+    begin: Begin, simulator: SimulatorServer
+) -> None:
+    run = begin(check_gaps=False)
+    await run.until(lambda: run.subscriber.ready and len(run.of(RecordKind.BOOK_TOP)) >= 3)
+    simulator.arm({"kind": "duplicate", "stream": "v1.book.d BTC"})
+    await run.until(lambda: run.count("repeated") == 1)
+    simulator.arm({"kind": "sequence_gap", "stream": "v1.book.d BTC"})
+    await run.until(lambda: run.subscriber._instruments[BTC].sequencer.unchecked == 1)
+    updates = len(run.of(RecordKind.BOOK_TOP))
+    await run.until(lambda: len(run.of(RecordKind.BOOK_TOP)) > updates + 3)
+    assert run.count("gaps") == 0
+
+
+async def test_a_lost_connection_withdraws_everything_and_comes_back(
+    begin: Begin, market: Any, simulator: SimulatorServer
+) -> None:
+    run = begin()
+    await run.until(lambda: run.subscriber.ready)
+    for frame in ("disconnect", "malformed_frame"):
+        simulator.arm({"kind": frame})
+    await run.until(lambda: MarketStatusCode.DISCONNECTED in run.codes(1))
+    await run.until(lambda: run.subscriber.ready and market.book(0).epoch == market.book(1).epoch == 2)
+    assert run.count("reconnects") >= 1
+    await run.until(lambda: run.count("malformed") == 1)
+
+
+async def test_a_symbol_that_the_venue_has_not_ends_the_process(begin: Begin) -> None:
+    run = begin(symbols=[BTC, "BTC_USDT_PERP"])
+    with pytest.raises(ConfigurationError, match=r"'BTC_USDT_PERP', it has BTC_USDT_Perp"):
+        await run.task
+
+
+async def test_the_venues_clock_is_read(begin: Begin) -> None:
+    run = begin()
+    assert await run.fetcher.server_time() > 1_700_000_000 * 10**9
+    assert set(await run.fetcher.signing_terms()) == {BTC, ETH}
