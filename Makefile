@@ -35,8 +35,14 @@ check: setup
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest $(ARGS)
 
+# grvt-pysdk pins a websockets that must not stand beside the newer one of others, so it has an environment of its own.
+$(STAMPS)/grvt-peers: $(STAMPS)/installed
+	@$(PYTHON) -m venv build/grvt-peers && build/grvt-peers/bin/python -m pip install -qq --disable-pip-version-check \
+		grvt-pysdk==0.2.1 eth-account "ccxt>=4.5.90" || echo "grvt-pysdk and its like did not install"
+	@touch $@
+
 # The version that the simulator was tried with; nothing it does leaves loopback.
-$(STAMPS)/conformance: $(STAMPS)/installed
+$(STAMPS)/conformance: $(STAMPS)/installed $(STAMPS)/grvt-peers
 	@echo "installing the independent clients"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check "ccxt>=4.5.90"
 	@touch $@
@@ -63,12 +69,9 @@ sanitize: setup
 	@$(BIN)/python -m tests.shm.sanitized $(ARGS)
 
 # Peers and plots; a bench says which peer it leaves out where one does not install.
-$(STAMPS)/peers: $(STAMPS)/installed
+$(STAMPS)/peers: $(STAMPS)/installed $(STAMPS)/grvt-peers
 	@echo "installing the peers that are measured beside us"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check iceoryx2 matplotlib || echo "some peers did not install"
-	@# grvt-pysdk pins a websockets that must not stand beside the newer one of others.
-	@$(PYTHON) -m venv build/grvt-peers && build/grvt-peers/bin/python -m pip install -qq --disable-pip-version-check \
-		grvt-pysdk==0.2.1 eth-account "ccxt>=4.5.90" || echo "the peers of bench/signing.py did not install"
 	@$(PYTHON) -m venv build/decode-peers && for peer in "ccxt>=4.5.90 orjson" "cryptofeed>=2.4" "nautilus_trader==1.221.0"; do \
 		build/decode-peers/bin/python -m pip install -qq --disable-pip-version-check --prefer-binary $$peer \
 			|| echo "$$peer did not install: bench/decode_binance.py leaves it out"; done

@@ -31,6 +31,7 @@ ENDPOINTS: Final = (
     Endpoint("v1/ticker", market.ticker, private=False),
     Endpoint("v1/book", market.book, private=False),
     Endpoint("v1/trade", market.trades, private=False),
+    Endpoint("v1/trade_history", market.trade_history, private=False),
     Endpoint("v1/create_order", order.create, changes_orders=True),
     Endpoint("v1/cancel_order", order.cancel, changes_orders=True),
     Endpoint("v1/cancel_all_orders", order.cancel_all, changes_orders=True),

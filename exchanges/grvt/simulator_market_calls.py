@@ -10,6 +10,7 @@ from typing import Any, Final
 from exchanges.grvt import simulator_frames as frames
 from exchanges.grvt.simulator_errors import VenueError
 from exchanges.grvt.simulator_instruments import currencies, display
+from exchanges.grvt.simulator_order_calls import paged
 from exchanges.grvt.simulator_venue import Call, Venue
 
 DEPTHS: Final = (10, 50, 100, 500)
@@ -71,3 +72,10 @@ def trades(venue: Venue, call: Call) -> Any:
         raise VenueError(3011)
     newest = list(venue.recent_trades.get(symbol, ()))[-limit:]
     return {"result": [frames.trade(venue, event) for event in reversed(newest)]}
+
+
+def trade_history(venue: Venue, call: Call) -> Any:
+    """The same in pages, as far back as anything is kept."""
+    symbol = venue.instrument(call.body.get("instrument")).symbol
+    page, following = paged(call, list(venue.recent_trades.get(symbol, ())), lambda event: event.time_ms)
+    return {"result": [frames.trade(venue, event) for event in page], "next": following}
