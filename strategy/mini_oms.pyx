@@ -626,7 +626,10 @@ cdef class MiniOMS:
 
     cdef int _age(self) except -1:
         while len(self.closed) > CLOSED_KEPT:
-            order_id, _ = self.closed.popitem(last=False)
+            order_id, order = self.closed.popitem(last=False)
+            # Order and fills point at each other: broken here, both end without the collector, which looks only at
+            # young objects while the trader is busy.
+            order.fills.clear()
             self._doubted_closed.pop(order_id, None)
             self._aged[order_id] = None
         while len(self._aged) > AGED_KEPT:

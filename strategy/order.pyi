@@ -94,7 +94,9 @@ class Order:
     @property
     def side(self) -> int: ...
     @property
-    def fills(self) -> dict[bytes, Fill]: ...
+    def fills(self) -> dict[bytes, Fill]:
+        """By trade id; emptied when a thousand later orders are closed and this one is forgotten."""
+
     @property
     def price(self) -> float: ...
     @property

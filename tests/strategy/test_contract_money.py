@@ -66,7 +66,7 @@ def test_random_fills_leave_trader_and_venue_with_the_same_money(instrument: Ins
     both = Both(instrument)
     price = 60_000 * 10**instrument.price_scale
     for number in range(FILLS):
-        price = max(1, price + source.randrange(-2000, 2001))
+        price = max(20 * 10**instrument.price_scale, price + source.randrange(-2000, 2001))
         both.fill(source.random() < 0.5, price, source.choice((1, 2, 3, 7, 10, 333, 5000)) * instrument.lot_size)
         if number % 20 == 0:
             both.compare(price * 10 ** (8 - instrument.price_scale) + source.randrange(-(10**9), 10**9))

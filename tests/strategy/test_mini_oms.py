@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -495,6 +496,24 @@ def test_memory_is_bounded_and_late_events_of_aged_orders_are_counted() -> None:
     assert oms.final_states[OrderState.REJECTED] == total == oms.created
     oms.apply(event(EventType.FILL, client_order_id(INSTANCE, 1, 1, total - 5000), trade_id=b"1"), INSTRUMENT, 1)
     assert oms.late_events == 1 and not told.fills
+
+
+def test_an_order_that_aged_out_ends_without_the_collector() -> None:
+    """Which a busy trader runs on young objects only: an order and its fills that point at each other would stay."""
+    oms = MiniOMS(INSTANCE, Listener())
+    gc.collect()
+    gc.disable()
+    try:
+        for counter in range(mini_oms.CLOSED_KEPT + 500):
+            number = client_order_id(INSTANCE, 1, 1, counter)
+            oms.create(number, 1, INSTRUMENT, Side.BUY, 10000, 1, 0)
+            word = event(EventType.FILL, number, last_quantity=1, last_price=10000, trade_id=b"1", parts=3)
+            oms.apply(word, INSTRUMENT, 1)
+        assert len(oms.closed) == mini_oms.CLOSED_KEPT and oms.final_states[OrderState.FILLED] == oms.created
+        mine = [one for one in gc.get_objects() if isinstance(one, Order) and one.client_order_id >> 32 == number >> 32]
+        assert len(mine) == mini_oms.CLOSED_KEPT and all(len(order.fills) == 1 for order in mine)
+    finally:
+        gc.enable()
 
 
 def test_an_unknown_event_type_is_counted_and_changes_nothing() -> None:
