@@ -694,7 +694,9 @@ class StrategyContainer:
             link.pms.refresh_positions(link.ids.values())
             for instrument_id, row in link.pms.rows.items():
                 instrument = link.mds.by_id.get(instrument_id)
-                if instrument is None:
+                # While the engine is away its fills are: the bracket will bring them, with their prices and fees, and a
+                # position taken over before would know neither. Nothing can be sent there meanwhile.
+                if instrument is None or not link.session.is_ready:
                     continue
                 if self.pms.reconcile(instrument, row, now_ns):
                     runner = self.runners.get(self.pms.owner_of(instrument_id))

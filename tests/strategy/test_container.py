@@ -981,3 +981,26 @@ def test_a_position_that_stays_different_is_corrected_counted_and_told(world: Wo
         world.quote()
     assert world.container is not None and world.container.pms.reconcile_corrections == 1
     assert probe.last("position") == 0.025
+
+
+def test_a_fill_that_the_engine_could_not_tell_comes_with_its_bracket_and_not_as_a_correction(
+    world: World, probe: Probe
+) -> None:
+    buy(probe)
+    [request] = world.take_requests()
+    world.accept(request)
+    world.turn()
+    world.set_process("trading_engine.binance", ProcessState.CONNECTING)
+    world.position_row(10, entry_price=59000.0)
+    for _ in range(20):
+        world.turn(0.25)
+    assert world.container is not None and world.container.pms.reconcile_corrections == 0
+    assert probe.position(probe.instruments[0]).position == 0.0
+    world.set_process("trading_engine.binance", ProcessState.READY)
+    world.turn()
+    world.answer_recover(lambda: world.fill(request, 10, b"1", fee=2 * 10**6))
+    for _ in range(20):
+        world.turn(0.25)
+    assert world.container.pms.reconcile_corrections == 0
+    position = probe.position(probe.instruments[0])
+    assert position.position == 0.01 and position.fees == {"USDT": 2 * 10**6}
