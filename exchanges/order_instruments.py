@@ -49,7 +49,8 @@ class OrderInstrument(Struct, frozen=True):
         """price * quantity in MONEY_SCALE, rounded up: a limit must not be passed by a fraction. Of an inverse contract
         the quantity itself, which counts the quote currency whatever the price."""
         if self.inverse:
-            return -(-quantity * self.contract_size // 10**self.quantity_scale)
+            unit: int = 10**self.quantity_scale
+            return -(-quantity * self.contract_size // unit)
         divisor: int = 10 ** (self.price_scale + self.quantity_scale)
         return -(-price * quantity * self.contract_size // divisor)
 

@@ -142,7 +142,10 @@ def demo(
     screen: Annotated[
         bool, typer.Option("--screen/--no-screen", help="The live screen (a terminal is needed).")
     ] = True,
-    symbols: Annotated[str, typer.Option(help="Comma-separated symbols to trade.")] = "BTCUSDT",
+    exchange: Annotated[str, typer.Option(help="Comma-separated venues to trade on.")] = "binance",
+    symbols: Annotated[
+        str, typer.Option(help="Comma-separated symbols to trade. Default: a BTC perpetual of each venue.")
+    ] = "",
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="The simulator's port. Default: a free one.")
     ] = None,
@@ -181,6 +184,7 @@ def demo(
     from processes import control_arguments
     from processes import demo as demonstration
 
+    exchanges = tuple(part for part in exchange.split(",") if part)
     options = demonstration.DemoOptions(
         seconds=seconds,
         recordings=tuple(recording or ()),
@@ -188,7 +192,8 @@ def demo(
         speed=speed,
         report=report,
         screen=screen,
-        symbols=tuple(part for part in symbols.split(",") if part),
+        exchanges=exchanges,
+        symbols=tuple(part for part in symbols.split(",") if part) or demonstration.default_symbols(exchanges),
         port=port,
         keep=keep,
         fault_plan=fault_plan,

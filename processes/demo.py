@@ -24,7 +24,7 @@ from processes.config import Config, load_config
 from processes.control import ControlError, ask
 from processes.control_arguments import called_as
 from processes.demo_books import OwnBooks
-from processes.demo_config import DemoOptions, check_options, free_port, render
+from processes.demo_config import DemoOptions, check_options, default_symbols, free_port, render
 from processes.demo_owners import Owners, served_epochs
 from processes.demo_report import DemoReport, VenueReport, VenueTruth
 from processes.demo_screen import Screen, is_terminal
@@ -39,7 +39,7 @@ from shm.journal import read_journal
 from shm.layout import MONEY_SCALE
 from shm.segment import Segment
 
-__all__ = ["DemoOptions", "run"]
+__all__ = ["DemoOptions", "default_symbols", "run"]
 
 INSTANCE_PREFIX = "demo-"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -1,7 +1,7 @@
 """The config of a demo: one instance of its own in a temporary directory, written as TOML like any other.
 
 The rule: the demo has no way of its own to configure; what it writes here goes through `load_config` in every process.
-Numbers of the strategy fit a perpetual of about 60,000 (BTCUSDT) or 2,500 (ETHUSDT). Called by `demo.py`.
+Numbers of the strategy fit a perpetual of about 60,000 (BTC) or 2,500 (ETH). Called by `demo.py`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,16 @@ from processes.fault_plan import PLANS
 from strategy import parameters
 from strategy.loader import StrategyLoadError, load_strategy_class
 
-VENUE = "binance"
+RECORDED = "binance"
+"""The venue whose simulator plays recordings."""
 INSTANCE_NUMBER = 101
-ORDER_QUANTITY = {"BTCUSDT": "0.010", "ETHUSDT": "0.200"}
-"""Per symbol: about 600 and 500 USDT an order, five times the venue's smallest notional."""
+SYMBOLS = {"binance": ("BTCUSDT", "ETHUSDT"), "deribit": ("BTC-PERPETUAL", "ETH-PERPETUAL")}
+"""What can be traded on each venue; the first is traded where nobody names any."""
+VENUE_OF = {symbol: venue for venue, symbols in SYMBOLS.items() for symbol in symbols}
+ORDER_QUANTITY = {"BTCUSDT": "0.010", "ETHUSDT": "0.200", "BTC-PERPETUAL": "600", "ETH-PERPETUAL": "500"}
+"""Per symbol: about 600 and 500 dollars an order; inverse contracts count dollars."""
+SETTLE = {"deribit": "BTC"}
+"""Where it is not the config's default."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class DemoOptions:
     """As in the config; each strategy gets those that it has."""
     script: Path | None = None
     """Live actions, see demo_script.py."""
+    exchanges: tuple[str, ...] = ("binance",)
 
 
 MARKET_MAKING = "strategy.market_making:MarketMakingStrategy"
@@ -62,28 +69,45 @@ def check_options(options: DemoOptions) -> Path | None:
     if options.fault_plan not in PLANS:
         known = " or ".join(PLANS)
         raise Failure(f"--fault-plan: found {options.fault_plan!r}, expected {known}", ExitCode.CONFIG)
+    for exchange in options.exchanges:
+        if exchange not in SYMBOLS:
+            known = ", ".join(SYMBOLS)
+            raise Failure(f"--exchange: found {exchange!r}, expected some of {known}", ExitCode.CONFIG)
+    if len(set(options.exchanges)) != len(options.exchanges) or not options.exchanges:
+        raise Failure("--exchange: expected at least one venue, each once", ExitCode.CONFIG)
     for symbol in options.symbols:
-        if symbol not in ORDER_QUANTITY:
-            known = ", ".join(ORDER_QUANTITY)
+        if VENUE_OF.get(symbol) not in options.exchanges:
+            known = ", ".join(name for exchange in options.exchanges for name in SYMBOLS[exchange])
             raise Failure(f"--symbols: found {symbol!r}, expected some of {known}", ExitCode.CONFIG)
     if len(set(options.symbols)) != len(options.symbols) or not options.symbols:
         raise Failure("--symbols: expected at least one symbol, each once", ExitCode.CONFIG)
+    if idle := [exchange for exchange in options.exchanges if not _symbols_at(exchange, options)]:
+        raise Failure(f"--symbols: found none of {', '.join(idle)}, expected at least one a venue", ExitCode.CONFIG)
     if options.report is not None and not options.report.absolute().parent.is_dir():
         raise Failure(f"--report: the directory {options.report.absolute().parent} does not exist", ExitCode.CONFIG)
     _check_strategies(options)
     found: dict[str, Path] = {}
     for text in options.recordings:
         name, separator, rest = text.partition("=")
-        venue, file = (name, rest) if separator and "/" not in name else (VENUE, text)
-        if venue != VENUE:
-            raise Failure(f"--recording: found venue {venue!r}, expected {VENUE}", ExitCode.CONFIG)
+        venue, file = (name, rest) if separator and "/" not in name else (RECORDED, text)
+        if venue != RECORDED or venue not in options.exchanges:
+            raise Failure(f"--recording: found venue {venue!r}, expected {RECORDED}", ExitCode.CONFIG)
         if venue in found:
             raise Failure(f"--recording: found a second file for {venue}, expected one a venue", ExitCode.CONFIG)
         path = Path(file).absolute()
         if not path.is_file():
             raise Failure(f"--recording: {file} is not a file, expected a recording", ExitCode.CONFIG)
         found[venue] = path
-    return found.get(VENUE)
+    return found.get(RECORDED)
+
+
+def default_symbols(exchanges: tuple[str, ...]) -> tuple[str, ...]:
+    """One of each venue."""
+    return tuple(SYMBOLS[exchange][0] for exchange in exchanges if exchange in SYMBOLS)
+
+
+def _symbols_at(exchange: str, options: DemoOptions) -> list[str]:
+    return [symbol for symbol in options.symbols if VENUE_OF.get(symbol) == exchange]
 
 
 @dataclass(frozen=True)
@@ -161,9 +185,7 @@ def free_port() -> int:
 
 
 def render(options: DemoOptions, recording: Path | None, port: int, instance: str) -> str:
-    """The TOML text."""
-    symbols = list(options.symbols)
-    played = [f"recording = {_text(str(recording))}", f"speed = {options.speed}"] if recording is not None else []
+    """The TOML text. port: the first venue's; further ones listen on free ones."""
     lines = [
         "[instance]",
         f"name = {_text(instance)}",
@@ -171,10 +193,26 @@ def render(options: DemoOptions, recording: Path | None, port: int, instance: st
         'run_dir = "run"',
         'state_dir = "state"',
         "",
-        f"[venues.{VENUE}]",
+    ]
+    for index, exchange in enumerate(options.exchanges):
+        lines += _venue(exchange, options, recording, free_port() if index else port)
+    lines += _cores(options.exchanges)
+    for number, chosen in enumerate(_chosen(options), start=1):
+        lines += _strategy(number, chosen)
+    return "\n".join(lines) + "\n"
+
+
+def _venue(exchange: str, options: DemoOptions, recording: Path | None, port: int) -> list[str]:
+    symbols = _symbols_at(exchange, options)
+    played: list[str] = []
+    if recording is not None and exchange == RECORDED:
+        played = [f"recording = {_text(str(recording))}", f"speed = {options.speed}"]
+    return [
+        f"[venues.{exchange}]",
         f"symbols = {_text(symbols)}",
+        *([f"settle_currency = {_text(SETTLE[exchange])}"] if exchange in SETTLE else []),
         "",
-        f"[venues.{VENUE}.risk]",
+        f"[venues.{exchange}.risk]",
         f"max_order_quantity = {_table({symbol: _times(symbol, 2) for symbol in symbols})}",
         'max_order_notional = "5000"',
         f"max_position = {_table({symbol: _times(symbol, 10) for symbol in symbols})}",
@@ -182,16 +220,12 @@ def render(options: DemoOptions, recording: Path | None, port: int, instance: st
         "max_orders_per_second = 50.0",
         "collar = 0.02",
         "",
-        f"[simulators.{VENUE}]",
+        f"[simulators.{exchange}]",
         f"port = {port}",
         f"seed = {options.seed}",
         *played,
         "",
-        *_cores(),
     ]
-    for number, chosen in enumerate(_chosen(options), start=1):
-        lines += _strategy(number, chosen)
-    return "\n".join(lines) + "\n"
 
 
 def _absolute(spec: str) -> str:
@@ -214,7 +248,7 @@ def _strategy(number: int, chosen: _Chosen) -> list[str]:
         f"id = {number}",
         f"name = {_text(chosen.name)}",
         f"module = {_text(_absolute(chosen.module))}",
-        f"instruments = {_text([f'{VENUE}:{symbol}' for symbol in chosen.symbols])}",
+        f"instruments = {_text([f'{VENUE_OF[symbol]}:{symbol}' for symbol in chosen.symbols])}",
         f"parameters = {_table(chosen.parameters)}",
         "",
         "[strategies.limits]",
@@ -229,10 +263,11 @@ def _strategy(number: int, chosen: _Chosen) -> list[str]:
     ]
 
 
-def _cores() -> list[str]:
+def _cores(exchanges: tuple[str, ...]) -> list[str]:
     """The trader and the hot servers spread over what this process may use; everything waits politely."""
     cores = sorted(os.sched_getaffinity(0))
-    processes = [f"market_server.{VENUE}", f"trading_engine.{VENUE}", "trader"]
+    hot = ("market_server", "trading_engine")
+    processes = [*(f"{role}.{exchange}" for exchange in exchanges for role in hot), "trader"]
     lines = ["[cores]"]
     for index, process in enumerate(processes):
         lines.append(f'{_text(process)} = {{ core = {cores[(index + 1) % len(cores)]}, wait = "backoff" }}')

@@ -60,27 +60,33 @@ def truth(url: str, symbols: tuple[str, ...]) -> VenueTruth:
 
 
 def parse(account: dict[str, Any], symbols: tuple[str, ...]) -> VenueTruth:
-    """One account's truth as JSON -> what is compared."""
+    """One account's truth as JSON -> what is compared. Money in several currencies is added up as numbers, on both
+    sides alike."""
     positions = account["positions"]
+    purses = list(account["currencies"].values()) if "currencies" in account else [account]
     return VenueTruth(
         money=Money(
             position={
                 symbol: Decimal(positions[symbol]["quantity"]) if symbol in positions else Decimal(0)
                 for symbol in symbols
             },
-            fees=Decimal(account["fees"]),
-            realized_pnl=Decimal(account["realized_pnl"]),
-            unrealized_pnl=Decimal(account["unrealized_pnl"]),
+            fees=sum((Decimal(purse["fees"]) for purse in purses), Decimal(0)),
+            realized_pnl=sum((Decimal(purse["realized_pnl"]) for purse in purses), Decimal(0)),
+            unrealized_pnl=sum((Decimal(purse["unrealized_pnl"]) for purse in purses), Decimal(0)),
         ),
         orders={
             (str(order["order_id"]), STATES.get(order["state"], order["state"]), Decimal(order["filled"]))
             for order in account["orders"]
         },
-        trades={(trade["symbol"], str(trade["trade_id"])) for trade in account["trades"]},
+        trades={(trade["symbol"], str(trade.get("trade_seq", trade["trade_id"]))) for trade in account["trades"]},
         open_orders=sum(1 for order in account["orders"] if order["open"]),
         marks={symbol: Decimal(position["mark"]) for symbol, position in positions.items()},
         ledger=[
-            VenueOrder(int(order["order_id"]), str(order["client_order_id"]), int(order["create_time"]))
+            VenueOrder(
+                int(str(order["order_id"]).rpartition("-")[2]),
+                str(order.get("label", order["client_order_id"])),
+                int(order["create_time"]),
+            )
             for order in account["orders"]
         ],
     )

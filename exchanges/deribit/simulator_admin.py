@@ -50,6 +50,7 @@ def account_truth(venue: Venue, owner: str) -> dict[str, Any]:
             trade_truth(trade)
             | {
                 "trade_id": prefixed(trade.fee_asset, trade.trade_id),
+                "trade_seq": venue.trade_numbers[trade.trade_id][0],
                 "order_id": prefixed(trade.fee_asset, trade.order_id),
             }
             for trade in venue.trades_of(owner)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,3 +133,32 @@ def test_a_strategy_that_cannot_be_is_said_before_anything_starts(options, sente
     with pytest.raises(Failure, match=sentence) as caught:
         check_options(options)
     assert caught.value.code is ExitCode.CONFIG
+
+
+def test_each_exchange_has_its_symbols_its_simulator_and_its_servers_on_cores(tmp_path: Path) -> None:
+    options = DemoOptions(exchanges=("binance", "deribit"), symbols=("BTCUSDT", "BTC-PERPETUAL"))
+    check_options(options)
+    path = tmp_path / "demo.toml"
+    path.write_text(render(options, None, 12345, "demo-1"), encoding="utf-8")
+    config = load_config(path)
+    assert {name: venue.symbols for name, venue in config.venues.items()} == {
+        "binance": ["BTCUSDT"], "deribit": ["BTC-PERPETUAL"],
+    }  # fmt: skip
+    assert config.venues["deribit"].settle_currency == "BTC"
+    assert config.simulators["binance"].port == 12345 != config.simulators["deribit"].port
+    assert [strategy.instruments for strategy in config.strategies] == [["binance:BTCUSDT"], ["deribit:BTC-PERPETUAL"]]
+    assert "trading_engine.deribit" in config.cores
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"exchanges": ("kraken",)}, "--exchange: found 'kraken', expected some of binance, deribit"),
+        ({"exchanges": ()}, "--exchange: expected at least one venue"),
+        ({"exchanges": ("deribit",)}, "--symbols: found 'BTCUSDT', expected some of BTC-PERPETUAL, ETH-PERPETUAL"),
+        ({"exchanges": ("binance", "deribit")}, "--symbols: found none of deribit"),
+    ],
+)
+def test_a_mistake_about_exchanges_is_said(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(Failure, match=re.escape(message)):
+        check_options(DemoOptions(**changes))
