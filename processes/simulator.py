@@ -102,9 +102,9 @@ async def _watch(service: AppService, server: LoopbackServer) -> None:
     """Until asked to stop. A flow that ends is said once; one that breaks ends the process."""
     said: set[int] = set()
     while not service.stopping.is_set():
+        if server.failure is not None:
+            raise server.failure
         for index, player in enumerate(server.players):
-            if player.failure is not None:
-                raise player.failure
             if player.state is FlowState.ENDED and index not in said:
                 said.add(index)
                 service.log.warning("%s: the recording has ended, the market stands still", player.flow.symbols[0])

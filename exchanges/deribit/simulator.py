@@ -232,10 +232,23 @@ class SimulatorServer(LoopbackServer):
     def deliver(self, event: MarketEvent) -> None:
         """One event of the market: to its subscribers, then to our orders."""
         market = self.venue.markets[event.symbol]
-        if market.state in ("delivered", "halted"):
+        if market.state == "delivered":
             return
         market.time_ms = event.time_ms
+        if market.state in ("halted", "settlement") and not isinstance(event, MarkTick):
+            self._stand_still(event)
+            return
         self._handlers[type(event)](market, event)  # type: ignore[operator]
+
+    def _stand_still(self, event: MarketEvent) -> None:
+        """Nothing trades, but the book is kept: levels that change now must be right when it opens again."""
+        book = self.venue.book(event.symbol)
+        if isinstance(event, Delta):
+            book.apply_delta(event.bids, event.asks, event.last_id)
+            self.publisher.on_delta(event)
+        elif isinstance(event, Top):
+            book.set_top(event.bid, event.bid_quantity, event.ask, event.ask_quantity, event.update_id)
+            self.publisher.on_best(event.symbol)
 
     def _on_top(self, market: MarketState, event: Top) -> None:
         self.exchange.on_top(

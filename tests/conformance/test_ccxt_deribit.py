@@ -25,7 +25,7 @@ PATIENCE_S = 10.0
 
 @pytest_asyncio.fixture
 async def server() -> AsyncIterator[SimulatorServer]:
-    async with await serve(SimulatorOptions(chain=True, seed=5, speed=5)) as running:
+    async with await serve(SimulatorOptions(chain=True, seed=5, speed=2)) as running:
         yield running
 
 

@@ -276,8 +276,12 @@ async def test_instruments_are_locked_halted_listed_and_expired_while_it_runs() 
         await user.ask("private/cancel", order_id=resting)
         assert (await command("halt"))[0] == 200
         assert await user.refused("private/buy", **order(10, 60900)) == 10012
+        place.server.deliver(delta([("61000", "0"), ("60999.5", "0"), ("60800", "7")], [], FIRST_ID + 1))
+        place.server.deliver(trade("60900", "1000000", True, 1))
         assert (await command("open"))[1]["state"] == "open"
-        await user.buy(10, 60900)
+        book = await user.ask("public/get_order_book", instrument_name=PERPETUAL)
+        assert book["bids"] == [[60800, 7]], "what the market did meanwhile"
+        assert (await user.buy(10, 60700))["order"]["order_state"] == "open"
         assert (await command("expire"))[0] == 400
         assert (await command("sing"))[1]["error"].startswith("instruments action: expected one of")
         assert (await command("open", "NEVER"))[0] == 400
