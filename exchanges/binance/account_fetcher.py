@@ -22,10 +22,11 @@ from exchanges.binance.endpoints import EXCHANGE_INFO, SERVER_TIME
 from exchanges.binance.error_codes import KEY_CODES, WRONG_TIMESTAMP, classify
 from exchanges.binance.messages import RateLimit
 from exchanges.binance.order_budget import QUERY_WEIGHT, OrderBudget
-from exchanges.binance.order_codec import MalformedMessage, OrderCodec
+from exchanges.binance.order_codec import OrderCodec
 from exchanges.binance.order_messages import AccountConfig, SymbolConfig
 from exchanges.http import HttpFailure, HttpHandler, HttpReply
 from exchanges.order_instruments import OrderInstruments
+from exchanges.order_wire import MalformedMessage
 from exchanges.rate_limit import Lane
 from exchanges.venue_clock import VenueClock
 from exchanges.verdict import Outcome

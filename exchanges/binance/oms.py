@@ -39,7 +39,6 @@ from exchanges.adapter import ConnectionHealth, ExchangeContext, VenueRefused, V
 from exchanges.binance.account_fetcher import ORDER, BinanceAccountFetcher
 from exchanges.binance.auth import Parameters, query_text
 from exchanges.binance.error_codes import WRONG_TIMESTAMP
-from exchanges.binance.order_codec import UnsupportedRequest
 from exchanges.binance.order_connection import OrderConnection
 from exchanges.binance.order_messages import AccountUpdate, OrderTradeUpdate, SocketReply, StreamMessage, TradeLite
 from exchanges.binance.order_socket import BinanceOrderSocket
@@ -48,6 +47,7 @@ from exchanges.http import HttpReply
 from exchanges.order_events import cut_text, fact_of_request, refusal
 from exchanges.order_instruments import OrderInstrument, OrderInstruments
 from exchanges.order_store import Order
+from exchanges.order_wire import UnsupportedRequest
 from exchanges.rate_limit import Lane
 from exchanges.request_failure import NotSent, OutcomeUnknown
 from exchanges.settlement import cancel_of

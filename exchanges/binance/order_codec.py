@@ -23,7 +23,6 @@ Who calls it: oms.py, account_fetcher.py, user_stream.py, pms.py.
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Final, TypeVar
 
 import msgspec
@@ -53,10 +52,18 @@ from exchanges.decimal_text import DecimalTextError, decimal_text, mantissa
 from exchanges.fill_ledger import FEE, QUANTITY
 from exchanges.order_events import FactFlag, cut_text, fact_of_request, refusal
 from exchanges.order_instruments import OrderInstrument, OrderInstruments
+from exchanges.order_wire import (
+    MalformedMessage,
+    UnsupportedRequest,
+    answer,
+    code,
+    decode,
+    money,
+    own_order_id,
+    synthetic_order_id,
+)
 from exchanges.verdict import Outcome, Verdict
 from shm.layout import (
-    CLIENT_ORDER_ID_TOP,
-    MONEY_SCALE,
     EventType,
     ExecFlag,
     Liquidity,
@@ -67,7 +74,6 @@ from shm.layout import (
     Side,
     TimeInForce,
     Venue,
-    instance_of,
     strategy_of,
 )
 from shm.records import BalanceRow, OrderEvent, OrderRequest, PositionRow
@@ -122,14 +128,6 @@ EXPIRY_REASONS: Final = {
     "7": Reason.VENUE_NOT_TRADING,
 }
 """`er` of ORDER_TRADE_UPDATE; every other value is VENUE_EXPIRED."""
-
-
-class MalformedMessage(ValueError):
-    """The venue sent what the documentation does not know; `str()` says what, in one sentence."""
-
-
-class UnsupportedRequest(ValueError):
-    """The request asks for what this venue cannot do; `str()` says what."""
 
 
 class OrderCodec:
@@ -235,7 +233,7 @@ class OrderCodec:
             except (msgspec.MsgspecError, MalformedMessage, DecimalTextError, UnicodeDecodeError):
                 verdict = Verdict(Outcome.UNKNOWN, Reason.VENUE_STATUS_UNKNOWN)
                 return self._failure(request, verdict, 0, "reply could not be read", receive_time_ns), verdict
-            _answer(fact, request)
+            answer(fact, request)
             if request.request_type == RequestType.NEW and fact.order_state == OrderState.OPEN:
                 fact.event_type = EventType.ACCEPTED
                 # An ACK always says "0 executed", also of an order that filled in the same millisecond.
@@ -266,7 +264,7 @@ class OrderCodec:
 
     def decode_socket_reply(self, payload: bytes) -> SocketReply:
         """One frame of the WebSocket API; `result` and `error` stay bytes. Raises MalformedMessage."""
-        reply = _decode(self._socket_reply, payload, "WebSocket API")
+        reply = decode(self._socket_reply, payload, "WebSocket API")
         if reply.identity is not None and (not reply.status or not (reply.result or reply.error)):
             raise MalformedMessage("WebSocket API: a reply with an id has neither result nor error")
         return reply
@@ -281,11 +279,11 @@ class OrderCodec:
 
     def decode_order(self, body: bytes, receive_time_ns: int) -> OrderEvent:
         """Reply of GET order as STATUS. Raises MalformedMessage."""
-        return self._order_fact(_decode(self._reply, body, "order"), receive_time_ns)
+        return self._order_fact(decode(self._reply, body, "order"), receive_time_ns)
 
     def decode_open_orders(self, body: bytes, receive_time_ns: int) -> list[OrderEvent]:
         """Reply of GET openOrders as STATUS facts of the configured symbols. Raises MalformedMessage."""
-        replies = _decode(self._replies, body, "openOrders")
+        replies = decode(self._replies, body, "openOrders")
         return [
             self._order_fact(reply, receive_time_ns)
             for reply in replies
@@ -295,7 +293,7 @@ class OrderCodec:
     def decode_user_trades(self, body: bytes, receive_time_ns: int) -> list[OrderEvent]:
         """Reply of GET userTrades as FILLs of both parts, without client order id. Raises MalformedMessage."""
         facts = []
-        for row in _decode(self._trades, body, "userTrades"):
+        for row in decode(self._trades, body, "userTrades"):
             instrument = self._instruments.by_symbol(row.symbol)
             if instrument is None:
                 continue
@@ -304,7 +302,7 @@ class OrderCodec:
             fact.venue = Venue.BINANCE
             fact.instrument_id = instrument.id
             fact.exchange_order_id = b"%d" % row.exchange_order_id
-            fact.side = _code(SIDES, row.side, "side")
+            fact.side = code(SIDES, row.side, "side")
             fact.exchange_time_ns = row.time_ms * NS_PER_MS
             fact.receive_time_ns = receive_time_ns
             self._fill(fact, instrument, row.trade_id, row.price, row.quantity, maker=row.maker)
@@ -318,7 +316,7 @@ class OrderCodec:
             raise MalformedMessage(f"reply names symbol {reply.symbol!r}, which is not configured")
         fact = OrderEvent()
         fact.event_type = EventType.STATUS
-        fact.order_state = _code(STATES, reply.status, "order status")
+        fact.order_state = code(STATES, reply.status, "order status")
         fact.exchange_time_ns = reply.update_time_ms * NS_PER_MS
         fact.receive_time_ns = receive_time_ns
         self._identity(fact, instrument, reply.client_order_id, reply.exchange_order_id)
@@ -353,7 +351,7 @@ class OrderCodec:
         fact = OrderEvent()
         fact.exchange_time_ns = update.time_ms * NS_PER_MS
         fact.receive_time_ns = receive_time_ns
-        fact.order_state = _code(STATES, update.status, "order status")
+        fact.order_state = code(STATES, update.status, "order status")
         fact.flags = FactFlag.CUMULATIVE_KNOWN | FactFlag.TERMS_KNOWN | FactFlag.STREAM
         self._identity(fact, instrument, update.client_order_id, update.exchange_order_id)
         self._terms(
@@ -396,7 +394,7 @@ class OrderCodec:
         fact.receive_time_ns = receive_time_ns
         fact.flags = FactFlag.STREAM
         self._identity(fact, instrument, message.client_order_id, message.exchange_order_id)
-        fact.side = _code(SIDES, message.side, "side")
+        fact.side = code(SIDES, message.side, "side")
         fact.price = _number(message.price, instrument.price_scale)
         fact.quantity = _number(message.quantity, instrument.quantity_scale)
         self._fill(fact, instrument, message.trade_id, message.last_price, message.last_quantity, maker=message.maker)
@@ -412,7 +410,7 @@ class OrderCodec:
                 change.symbol, change.position_side, change.position, change.entry_price, change.unrealized_pnl
             )
             if row is not None:
-                row.accumulated_realized_pnl = _money(change.accumulated_realized_pnl)
+                row.accumulated_realized_pnl = money(change.accumulated_realized_pnl)
                 row.exchange_time_ns, row.receive_time_ns = time_ns, receive_time_ns
                 positions.append(row)
         balances = []
@@ -425,7 +423,7 @@ class OrderCodec:
     def decode_positions(self, body: bytes, receive_time_ns: int) -> list[PositionRow]:
         """Rows of positionRisk for the configured symbols that it lists. Raises MalformedMessage."""
         rows = []
-        for risk in _decode(self._position_risks, body, "positionRisk"):
+        for risk in decode(self._position_risks, body, "positionRisk"):
             row = self._position(risk.symbol, risk.position_side, risk.position, risk.entry_price, risk.unrealized_pnl)
             if row is not None:
                 row.exchange_time_ns, row.receive_time_ns = risk.update_time_ms * NS_PER_MS, receive_time_ns
@@ -435,33 +433,33 @@ class OrderCodec:
     def decode_balances(self, body: bytes, receive_time_ns: int) -> list[BalanceRow]:
         """Rows of balance, one per currency. Raises MalformedMessage."""
         rows = []
-        for balance in _decode(self._balances, body, "balance"):
+        for balance in decode(self._balances, body, "balance"):
             row = _balance(balance.currency, balance.wallet_balance)
-            row.available_balance = _money(balance.available_balance)
-            row.unrealized_pnl = _money(balance.unrealized_pnl)
+            row.available_balance = money(balance.available_balance)
+            row.unrealized_pnl = money(balance.unrealized_pnl)
             row.exchange_time_ns, row.receive_time_ns = balance.update_time_ms * NS_PER_MS, receive_time_ns
             rows.append(row)
         return rows
 
     def decode_listen_key(self, body: bytes) -> str:
         """The key; "" for the older reply `{}`. Raises MalformedMessage."""
-        return _decode(self._listen_key, body, "listenKey").listen_key
+        return decode(self._listen_key, body, "listenKey").listen_key
 
     def decode_account_config(self, body: bytes) -> AccountConfig:
         """Raises MalformedMessage."""
-        return _decode(self._account_config, body, "accountConfig")
+        return decode(self._account_config, body, "accountConfig")
 
     def decode_symbol_configs(self, body: bytes) -> list[SymbolConfig]:
         """Raises MalformedMessage."""
-        return _decode(self._symbol_configs, body, "symbolConfig")
+        return decode(self._symbol_configs, body, "symbolConfig")
 
     def decode_server_time(self, body: bytes) -> int:
         """Venue UTC, ns. Raises MalformedMessage."""
-        return _decode(self._server_time, body, "time").server_time_ms * NS_PER_MS
+        return decode(self._server_time, body, "time").server_time_ms * NS_PER_MS
 
     def decode_rate_limits(self, body: bytes) -> list[RateLimit]:
         """`rateLimits` of exchangeInfo. Raises MalformedMessage."""
-        return _decode(self._rate_limits, body, "exchangeInfo").rate_limits
+        return decode(self._rate_limits, body, "exchangeInfo").rate_limits
 
     # --- shared pieces ----------------------------------------------------------------------------------------------
     def _identity(
@@ -486,7 +484,7 @@ class OrderCodec:
         price: str,
         quantity: str,
     ) -> None:
-        fact.side = _code(SIDES, side, "side")
+        fact.side = code(SIDES, side, "side")
         fact.order_type = OrderType.MARKET if order_type in ("MARKET", "LIQUIDATION") else OrderType.LIMIT
         fact.time_in_force = TIMES_IN_FORCE.get(time_in_force, TimeInForce.NONE)
         if time_in_force in POST_ONLY_TEXTS:
@@ -514,35 +512,14 @@ class OrderCodec:
         row.venue, row.instrument_id, row.valid = Venue.BINANCE, instrument.id, 1
         row.position = _number(position, instrument.quantity_scale)
         row.entry_price = _float(entry_price)
-        row.unrealized_pnl = _money(unrealized_pnl)
+        row.unrealized_pnl = money(unrealized_pnl)
         return row
-
-
-def own_order_id(text: str, instance: int) -> int:
-    """Our uint64 where the text is one that this instance made, else 0."""
-    if not (19 <= len(text) <= 20 and text.isascii() and text.isdecimal()):
-        return 0
-    value = int(text)
-    return value if value < 1 << 64 and instance_of(value) == instance else 0
-
-
-def synthetic_order_id(instrument_id: int, exchange_order_id: int) -> int:
-    """A stand-in for an order that is not ours: never has the top bit, so it cannot be taken for one of our own."""
-    return ((instrument_id & 0x7FFF) << 48 ^ exchange_order_id) & (CLIENT_ORDER_ID_TOP - 1) or 1
-
-
-def _answer(fact: OrderEvent, request: OrderRequest) -> None:
-    """Make `fact` the answer to `request`."""
-    fact.request_type = request.request_type
-    fact.request_sequence = request.sequence
-    fact.request_id = request.request_id
-    fact.epoch = request.epoch
 
 
 def _fee(fact: OrderEvent, fee: str, currency: str) -> None:
     """The fee part, where the message has one. More decimals than MONEY_SCALE are rounded half-even: the venue prints
     eight, and a fill must not be lost over the ninth."""
-    fact.fee = _money(fee)
+    fact.fee = money(fee)
     fact.fee_currency = currency.encode()[:8]
     fact.parts |= FEE
 
@@ -551,15 +528,8 @@ def _balance(currency: str, wallet_balance: str) -> BalanceRow:
     row = BalanceRow()
     row.venue, row.valid = Venue.BINANCE, 1
     row.currency = currency.encode()[:8]
-    row.wallet_balance = _money(wallet_balance)
+    row.wallet_balance = money(wallet_balance)
     return row
-
-
-def _decode(decoder: msgspec.json.Decoder[_T], body: bytes, what: str) -> _T:
-    try:
-        return decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as failure:
-        raise MalformedMessage(f"{what}: reply has another shape than documented: {failure}") from None
 
 
 def _number(text: str, scale: int) -> int:
@@ -569,28 +539,8 @@ def _number(text: str, scale: int) -> int:
         raise MalformedMessage(str(failure)) from None
 
 
-def _money(text: str) -> int:
-    try:
-        return mantissa(text, MONEY_SCALE)
-    except DecimalTextError:
-        try:
-            value = int((Decimal(text) * 10**MONEY_SCALE).to_integral_value(ROUND_HALF_EVEN))
-        except (InvalidOperation, ValueError, OverflowError):
-            raise MalformedMessage(f"{text!r} is not an amount of money") from None
-        if abs(value) >= 1 << 63:
-            raise MalformedMessage(f"{text!r} is more money than a record holds") from None
-        return value
-
-
 def _float(text: str) -> float:
     try:
         return float(text)
     except ValueError:
         raise MalformedMessage(f"{text!r} is not a number") from None
-
-
-def _code(table: dict[str, _T], text: str, what: str) -> _T:
-    try:
-        return table[text]
-    except KeyError:
-        raise MalformedMessage(f"{what} {text!r} is not a documented one") from None

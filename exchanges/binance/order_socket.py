@@ -29,9 +29,9 @@ from exchanges.binance.auth import Parameters
 from exchanges.binance.endpoints import CONNECTION_LIFETIME_S
 from exchanges.binance.error_codes import classify
 from exchanges.binance.order_budget import QUERY_WEIGHT
-from exchanges.binance.order_codec import MalformedMessage
 from exchanges.binance.order_connection import OrderConnection
 from exchanges.binance.order_messages import SocketReply
+from exchanges.order_wire import MalformedMessage
 from exchanges.rate_limit import Lane
 from exchanges.request_failure import RequestFailure
 from exchanges.request_socket import POLICY, Line, RequestCounters, RequestSocket, UnreadableReply, Waiter

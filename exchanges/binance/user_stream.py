@@ -27,9 +27,10 @@ from typing import Final
 from exchanges.adapter import ConnectionHealth, VenueRefused, VenueUnavailable
 from exchanges.binance.account_fetcher import BinanceAccountFetcher
 from exchanges.binance.endpoints import Endpoints
-from exchanges.binance.order_codec import MalformedMessage, OrderCodec
+from exchanges.binance.order_codec import OrderCodec
 from exchanges.binance.order_messages import ListenKeyExpired, StreamMessage
 from exchanges.frame_listener import FrameListener
+from exchanges.order_wire import MalformedMessage
 from exchanges.websocket import ConnectionFailed, WebSocketConnection, WebSocketPolicy
 
 EXTEND_S: Final = 30 * 60.0

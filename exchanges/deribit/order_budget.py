@@ -66,16 +66,16 @@ class OrderBudget(RateBudget):
     def _matching(self, burst: int, per_second: float) -> LimitCredits:
         return LimitCredits(self._table, f"account {self._account} {MATCHING}", burst, int(_SECOND / per_second))
 
+    def admit_request(self, request: OrderRequest, venue_time_ns: int) -> int:
+        """0: the request's cost is taken; else the venue time (ns) from which it may be tried."""
+        kind = request.request_type
+        return self.admit(_LANES[kind], _ONE_QUERY if kind == RequestType.QUERY else _ONE_MATCH, venue_time_ns)
+
     def learn_limits(self, limits: AccountLimits) -> None:
         """Of the account's summary."""
         total = limits.matching_engine.trading.total
         if total.rate > 0 and total.burst > 0:
             self.buckets[MATCHING] = self._matching(int(total.burst), total.rate)
-
-    def admit_request(self, request: OrderRequest, venue_time_ns: int) -> int:
-        """0: the request's cost is taken; else the venue time (ns) from which it may be tried."""
-        kind = request.request_type
-        return self.admit(_LANES[kind], _ONE_QUERY if kind == RequestType.QUERY else _ONE_MATCH, venue_time_ns)
 
     def note(self, code: int, bucket: str, now_ns: int, asked_ns: int) -> None:
         """Learn from a reply. asked_ns: venue time at which the request left."""

@@ -11,13 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchanges.binance.order_codec import (
-    MalformedMessage,
-    OrderCodec,
-    UnsupportedRequest,
-    own_order_id,
-    synthetic_order_id,
-)
+from exchanges.binance.order_codec import OrderCodec
 from exchanges.binance.order_messages import (
     AccountConfig,
     AccountUpdate,
@@ -28,6 +22,7 @@ from exchanges.binance.order_messages import (
 )
 from exchanges.order_events import FactFlag
 from exchanges.order_instruments import OrderInstrument, OrderInstruments
+from exchanges.order_wire import MalformedMessage, UnsupportedRequest, own_order_id, synthetic_order_id
 from shm.layout import (
     EventType,
     ExecFlag,
