@@ -22,7 +22,7 @@ from exchanges.adapter import (
     ExchangeSubscriber,
 )
 
-_PREFIXES: Final = {"binance": "Binance", "deribit": "Deribit"}
+_PREFIXES: Final = {"binance": "Binance", "deribit": "Deribit", "grvt": "Grvt"}
 """What the names of a venue's interface classes begin with."""
 VENUES: Final = tuple(_PREFIXES)
 
@@ -55,4 +55,11 @@ class ExchangeFactory:
     def _class(self, module: str, name: str) -> Any:
         """exchanges.<venue>.<module>.<Venue><name>"""
         venue = self._context.venue
-        return getattr(importlib.import_module(f"exchanges.{venue}.{module}"), f"{_PREFIXES[venue]}{name}")
+        path = f"exchanges.{venue}.{module}"
+        try:
+            found = importlib.import_module(path)
+        except ModuleNotFoundError as missing:
+            if missing.name != path:
+                raise
+            raise ConfigurationError(f"venues.{venue}: this version has no {module} for this venue") from None
+        return getattr(found, f"{_PREFIXES[venue]}{name}")

@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,7 @@ class WebSocketConnection:
     on_overlap      True: two connections deliver the same streams; False: one again
     log_in          awaited for each new connection before it counts as up; raises ConnectionFailed where it is useless
     retire          awaited at a renewal, when the new connection has taken over and before the old one is closed
+    headers         asked after `url`: what goes with the handshake (a session's cookie)
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class WebSocketConnection:
         on_overlap: Callable[[bool], None] = lambda overlapping: None,
         log_in: Callable[[FrameListener], Awaitable[None]] | None = None,
         retire: Callable[[FrameListener], Awaitable[None]] | None = None,
+        headers: Callable[[], Mapping[str, str]] = dict,
         jitter: random.Random | None = None,
     ) -> None:
         self.name = name
@@ -112,6 +114,7 @@ class WebSocketConnection:
         self._on_overlap = on_overlap
         self._log_in = log_in
         self._retire = retire
+        self._headers = headers
         self._renewal_asked = False
         self._jitter = jitter or random.Random()
         self._transport: picows.WSTransport | None = None
@@ -190,6 +193,7 @@ class WebSocketConnection:
                 enable_auto_ping=True,
                 auto_ping_idle_timeout=self.policy.ping_idle_s,
                 auto_ping_reply_timeout=min(self.policy.ping_reply_s, self.policy.ping_idle_s),
+                extra_headers=self._headers() or None,
             )
         assert isinstance(listener, FrameListener)
         if self._log_in is not None:

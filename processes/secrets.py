@@ -12,6 +12,7 @@ Called by the mains of trading engine, position server and simulator; the trader
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import resource
@@ -43,7 +44,10 @@ class Credentials:
 
 def simulator_credentials(venue: str) -> Credentials:
     """The pair that an embedded simulator knows without being told. Worth nothing elsewhere, so it may stand here."""
-    return Credentials(f"corelane-{venue}-simulator-key", f"corelane-{venue}-simulator-secret")
+    secret = f"corelane-{venue}-simulator-secret"
+    if venue == "grvt":  # its secret is a private key of secp256k1
+        secret = hashlib.sha256(secret.encode()).hexdigest()
+    return Credentials(f"corelane-{venue}-simulator-key", secret)
 
 
 def resolve(config: Config, venue: str) -> Credentials | None:

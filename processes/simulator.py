@@ -10,6 +10,7 @@ import asyncio
 
 from exchanges.binance import simulator as binance
 from exchanges.deribit import simulator as deribit
+from exchanges.grvt import simulator as grvt
 from exchanges.simulator.errors import PortBusy
 from exchanges.simulator.flow import FlowState
 from exchanges.simulator.server import LoopbackServer
@@ -20,7 +21,7 @@ from processes.secrets import Credentials, resolve, simulator_credentials
 from shm.layout import ProcessState
 
 HEALTH_EVERY_S = 0.5
-VENUES = ("binance", "deribit")
+VENUES = ("binance", "deribit", "grvt")
 
 
 def run(service: AppService, venue: str) -> int:
@@ -47,6 +48,8 @@ async def start(service: AppService, venue: str) -> LoopbackServer:
     """The venue's running server, as the config asks for it."""
     if venue == "deribit":
         return await deribit.serve(deribit_options(service))
+    if venue == "grvt":
+        return await grvt.serve(grvt_options(service))
     return await binance.serve(binance_options(service))
 
 
@@ -84,6 +87,29 @@ def deribit_options(service: AppService) -> deribit.SimulatorOptions:
         speed=settings.speed,
         api_keys=(deribit.ApiKey(pair.api_key, pair.secret),),
         wallets=deribit.wallets_worth(settings.wallet_balance),
+        maker_fee=settings.maker_fee,
+        taker_fee=settings.taker_fee,
+    )
+
+
+def grvt_options(service: AppService) -> grvt.SimulatorOptions:
+    """The same for GRVT. The account is the configured one, or a number of the simulator's own."""
+    settings, pair, symbols = _asked(service, "grvt")
+    if settings.recording:
+        raise Failure(
+            "simulators.grvt.recording: found a file, expected none: this simulator plays no recordings",
+            ExitCode.CONFIG,
+        )
+    traded = service.config.venues.get("grvt")
+    account = (traded.account if traded is not None else "") or grvt.DEMO_KEY.account
+    return grvt.SimulatorOptions(
+        host=settings.host,
+        port=settings.port,
+        symbols=symbols or grvt.DEFAULT_SYMBOLS,
+        seed=settings.seed,
+        speed=settings.speed,
+        api_keys=(grvt.ApiKey(pair.api_key, pair.secret, account),),
+        wallet_balance=settings.wallet_balance,
         maker_fee=settings.maker_fee,
         taker_fee=settings.taker_fee,
     )

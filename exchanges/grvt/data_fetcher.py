@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from exchanges.adapter import InstrumentIds, VenueUnavailable
+from exchanges.adapter import ExchangeContext, InstrumentIds, VenueUnavailable
 from exchanges.grvt import endpoints, instruments, messages
 from exchanges.grvt.instruments import SigningTerms
 from exchanges.grvt.rest import ask
@@ -35,6 +35,12 @@ class GrvtDataFetcher:
         self._symbols = symbols
         self._ids = ids
         self._server_time = msgspec.json.Decoder(messages.ServerTimeReply)
+
+    @classmethod
+    def from_context(cls, context: ExchangeContext) -> GrvtDataFetcher:
+        """Over an HTTP pool of its own."""
+        http = HttpHandler(endpoints.endpoints(context.settings).market_data)
+        return cls(http, context.settings.symbols, context.instruments)
 
     async def all_instruments(self) -> messages.InstrumentsReply:
         """Everything that is active: about a hundred."""

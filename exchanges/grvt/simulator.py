@@ -66,7 +66,7 @@ from exchanges.simulator.options import check_options
 from exchanges.simulator.orders import OrderRules, Report, ReportKind
 from exchanges.simulator.server import MAX_BODY, LoopbackServer, json_response
 
-__all__ = ["DEMO_KEY", "ApiKey", "SimulatorError", "SimulatorOptions", "SimulatorServer", "serve"]
+__all__ = ["DEFAULT_SYMBOLS", "DEMO_KEY", "ApiKey", "SimulatorError", "SimulatorOptions", "SimulatorServer", "serve"]
 
 LOG = logging.getLogger("corelane.simulator.grvt")
 DEFAULT_SYMBOLS = ("BTC_USDT_Perp",)

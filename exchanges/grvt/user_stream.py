@@ -1,0 +1,173 @@
+"""The account's private streams: login, socket with the session's headers, subscriptions, frames out with their feeds.
+
+The rules
+- It counts as up when every subscription was agreed to, and its owner must read the account over REST then: what
+  happened before is not told.
+- Numbers of a stream follow each other; a missing one may have been the only word about something, so the connection is
+  given up and everything is read anew. `check_gaps=False` switches that off, as for market data.
+- A refusal of a subscription for want of a login (1000) means that the cookie ended: log in and connect again.
+- A frame that cannot be read has the same end as a missing one.
+- Quiet for hours is normal here; a dead link is found by pings.
+
+Source: https://api-docs.grvt.io/trading_streams
+
+Who calls it: pms.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from logging import Logger
+from typing import Final
+
+import msgspec
+
+from exchanges.adapter import ConnectionHealth, VenueUnavailable
+from exchanges.frame_listener import FrameListener
+from exchanges.grvt.account_codec import AccountCodec
+from exchanges.grvt.account_fetcher import NOT_LOGGED_IN
+from exchanges.grvt.order_messages import PrivateFrame
+from exchanges.grvt.session import Session
+from exchanges.market_events import MalformedFrame
+from exchanges.websocket import ConnectionFailed, WebSocketConnection, WebSocketPolicy
+
+POLICY: Final = WebSocketPolicy(first_message_timeout_s=None, stale_after_s=None)
+
+
+class _Listener(FrameListener):
+    """Hands each text frame's bytes to the stream."""
+
+    def __init__(self, on_frame: Callable[[bytes, int], None]) -> None:
+        super().__init__()
+        self._on_frame = on_frame
+
+    def on_message(self, payload: bytes, receive_time_ns: int) -> None:
+        self._on_frame(payload, receive_time_ns)
+
+
+class GrvtUserStream:
+    """`run()` keeps it up until `close()`. on_feed(stream, feed, receive_time_ns) raises MalformedFrame for what it
+    cannot read."""
+
+    def __init__(
+        self,
+        name: str,
+        session: Session,
+        codec: AccountCodec,
+        url: str,
+        streams: Sequence[str],
+        *,
+        on_feed: Callable[[str, bytes, int], None],
+        on_up: Callable[[], None],
+        on_down: Callable[[str], None],
+        log: Logger,
+        on_malformed: Callable[[], None] = lambda: None,
+        check_gaps: bool = True,
+        policy: WebSocketPolicy = POLICY,
+    ) -> None:
+        self._session, self._codec, self._wanted, self._target = session, codec, tuple(streams), url
+        self._on_feed, self._on_up, self._on_malformed, self._log = on_feed, on_up, on_malformed, log
+        self._check = check_gaps
+        self._handshake: dict[str, str] = {}
+        self._agreed: set[str] = set()
+        self._last: dict[str, int] = {}
+        self._connection = WebSocketConnection(
+            name,
+            self._url,
+            lambda: _Listener(self._on_frame),
+            policy=policy,
+            log=log,
+            on_connected=self._subscribe,
+            on_disconnected=lambda why: self._lost(on_down, why),
+            headers=self._shown,
+        )
+
+    @property
+    def up(self) -> bool:
+        return self._connection.connected and len(self._agreed) == len(self._wanted)
+
+    @property
+    def connects(self) -> int:
+        """Connections made since the start."""
+        return self._connection.counters.connects
+
+    def health(self) -> ConnectionHealth:
+        return ConnectionHealth(self._connection.name, self._connection.state, self._connection.receive_time_ns)
+
+    def reconnect(self, reason: str) -> None:
+        """Give the present connection up and open another."""
+        self._connection.disconnect(reason)
+
+    async def run(self) -> None:
+        """Raises VenueRefused where the key is wrong."""
+        await self._connection.run()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    async def _url(self) -> str:
+        try:
+            await self._session.ensure()
+        except VenueUnavailable as failure:
+            raise ConnectionFailed(str(failure)) from failure
+        return self._target
+
+    def _shown(self) -> dict[str, str]:
+        """What the handshake carries."""
+        self._handshake = self._session.headers
+        return self._handshake
+
+    def _subscribe(self) -> None:
+        self._agreed.clear()
+        self._last.clear()
+        for identity, stream in enumerate(self._wanted, start=1):
+            command = {
+                "jsonrpc": "2.0", "method": "subscribe", "id": identity,
+                "params": {"stream": stream, "selectors": [self._session.account]},
+            }  # fmt: skip
+            self._connection.send(msgspec.json.encode(command))
+
+    def _lost(self, on_down: Callable[[str], None], why: str) -> None:
+        self._agreed.clear()
+        on_down(why)
+
+    # --- frames -----------------------------------------------------------------------------------------------------
+    def _on_frame(self, payload: bytes, receive_time_ns: int) -> None:
+        try:
+            frame = self._codec.decode_frame(payload)
+            if frame.stream is not None:
+                if self._in_order(frame):
+                    self._on_feed(frame.stream, bytes(frame.feed), receive_time_ns)
+            elif frame.error is not None:
+                self._refused(frame.error.code, frame.error.message)
+            elif frame.result is not None:
+                self._on_agreed(frame.result.stream)
+        except MalformedFrame as failure:
+            self._on_malformed()
+            self._log.error("%s; frame begins %r", failure, payload[:200])
+            self.reconnect("a frame could not be read: what it said is asked for anew")
+
+    def _on_agreed(self, stream: str) -> None:
+        was_up = self.up
+        self._agreed.add(stream)
+        if self.up and not was_up:
+            self._on_up()
+
+    def _refused(self, code: int, message: str) -> None:
+        if code == NOT_LOGGED_IN:
+            self._session.lost(self._handshake)
+        self.reconnect(f"a subscription was refused: {message} (code {code})")
+
+    def _in_order(self, frame: PrivateFrame) -> bool:
+        """Whether the frame may be used. False for a repetition, and for one that shows that another is missing."""
+        sequence, previous = int(frame.sequence_number), int(frame.prev_sequence_number)
+        if sequence == 0:
+            return True
+        last = self._last.get(frame.stream or "")
+        if last == sequence:
+            return False
+        if last is not None and previous != last and self._check:
+            self.reconnect(f"{frame.stream}: {sequence} follows {previous}, {last} was expected")
+            return False
+        self._last[frame.stream or ""] = sequence
+        return True
