@@ -312,12 +312,15 @@ def settle_many(kind: str, place: Place, stop_s: float) -> dict[str, Any]:
     place.fault(kind=kind, path="/fapi/v1/order", method="POST", count=AT_ONCE)
     before = place.requests_received().get("POST /fapi/v1/order", 0)
     place.command("new", count=AT_ONCE, **passive(place))
+    # The first answer that is dropped takes the order socket with it, and what the venue had not read yet.
+    arrived = 1 if kind == "drop_reply" and place.path == "websocket" else AT_ONCE
     place.until(
-        lambda: place.requests_received().get("POST /fapi/v1/order", 0) == before + AT_ONCE,
-        "all are at the venue",
+        lambda: place.requests_received().get("POST /fapi/v1/order", 0) >= before + arrived,
+        "they are at the venue",
         REACH_S,
     )
     place.until(lambda: not _states(place) & {"PENDING_NEW"}, "every reply came", REACH_S)
+    place.clear_faults()
     settle(place)
     finish(place)
     return {}
