@@ -242,7 +242,7 @@ def portfolio_object(venue: Venue, owner: str, currency: str) -> dict[str, Any]:
                 sums[name] += position.quantity * Decimal(f"{getattr(sensitivity, name):.6f}")
     equity = account.wallet + open_profit
     balance = equity - upl[False] - rpl[False] - options_value
-    initial = money(initial + sum((exchange.order_margin(core, symbol) for symbol in exchange.instruments), ZERO))
+    initial = money(initial + sum((exchange.order_margin(core, symbol) for symbol in exchange.symbols_of(core)), ZERO))
     available = max(ZERO, money(equity - initial))
     return {
         "currency": currency,

@@ -283,7 +283,13 @@ class SimulatedExchange:
 
     def margin_used(self, account: str) -> Decimal:
         """Initial margin of positions and of the larger open side, at the set leverage."""
-        return sum((self.position_margin(account, s) + self.order_margin(account, s) for s in self.instruments), ZERO)
+        symbols = self.symbols_of(account)
+        return sum((self.position_margin(account, s) + self.order_margin(account, s) for s in symbols), ZERO)
+
+    def symbols_of(self, account: str) -> list[str]:
+        """Contracts that settle in the account's asset: no other can give it a position."""
+        asset = self.accounts[account].asset
+        return [symbol for symbol, instrument in self.instruments.items() if instrument.settle == asset]
 
     def position_margin(self, account: str, symbol: str) -> Decimal:
         owner = self.accounts[account]
