@@ -76,6 +76,7 @@ class OrderBudget(RateBudget):
         total = limits.matching_engine.trading.total
         if total.rate > 0 and total.burst > 0:
             self.buckets[MATCHING] = self._matching(int(total.burst), total.rate)
+            self.limit(MATCHING, int(total.burst))  # the host's word may still say what it was before
 
     def note(self, code: int, bucket: str, now_ns: int, asked_ns: int) -> None:
         """Learn from a reply. asked_ns: venue time at which the request left."""

@@ -1,0 +1,31 @@
+"""Which codes are the venue's no, and which say nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from exchanges.deribit.error_codes import FAILED_CODES, GONE_CODES, REFUSED_CODES, UNKNOWN_CODES, classify
+from exchanges.verdict import Outcome
+from shm.layout import Reason
+
+
+def test_no_code_stands_in_two_tables() -> None:
+    tables = (set(UNKNOWN_CODES), set(FAILED_CODES), set(REFUSED_CODES))
+    assert sum(map(len, tables)) == len(set().union(*tables))
+
+
+@pytest.mark.parametrize("code", [0, *UNKNOWN_CODES])
+def test_what_says_nothing_about_the_execution_is_unknown(code: int) -> None:
+    assert classify(code) == (Outcome.UNKNOWN, Reason.VENUE_STATUS_UNKNOWN)
+
+
+def test_failures_may_pass_and_refusals_do_not() -> None:
+    assert classify(10047) == (Outcome.FAILED, Reason.VENUE_RATE_LIMIT)
+    assert classify(13888) == (Outcome.FAILED, Reason.VENUE_TIMESTAMP)
+    assert classify(13666).outcome is Outcome.FAILED  # a later cancel took it out of the queue
+    assert classify(10009) == (Outcome.REFUSED, Reason.VENUE_INSUFFICIENT_MARGIN)
+    assert classify(12345) == (Outcome.REFUSED, Reason.VENUE_REJECTED)
+
+
+def test_every_code_of_a_late_cancel_means_that_the_order_is_gone() -> None:
+    assert {classify(code).reason for code in GONE_CODES} == {Reason.VENUE_UNKNOWN_ORDER}
