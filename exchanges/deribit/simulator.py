@@ -410,6 +410,10 @@ class SimulatorServer(LoopbackServer):
     def clients(self) -> Iterable[RpcConnection]:
         return tuple(self.venue.connections)
 
+    @property
+    def failure(self) -> BaseException | None:
+        return super().failure or self.venue.failure
+
     def account_names(self) -> Iterable[str]:
         return list(dict.fromkeys(key.account for key in self.options.api_keys))
 

@@ -8,6 +8,7 @@ other: at most eight (10047), and a mass cancel refuses those of its connection 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections import Counter
@@ -34,6 +35,7 @@ from exchanges.deribit.simulator_streams import RpcConnection
 from exchanges.deribit.simulator_venue import Call, Venue
 from exchanges.simulator.faults import FRAME_KINDS, Fault
 
+LOG = logging.getLogger("corelane.simulator.deribit")
 OrderEvents = Literal["any", "reply_first", "event_first"]
 """What an order's client sees first, the answer or the notifications; "any" decides anew each time, by the seed."""
 OnRateLimit = Literal["error", "error_then_close"]
@@ -171,6 +173,10 @@ class Dispatcher:
             except NoReply:
                 venue.messages.note("answer", f"{what} -> nothing")
                 raise
+            except Exception as error:  # ours, not the client's: told by health and log, and the line goes on
+                LOG.exception("%s broke the simulator", endpoint.method)
+                venue.failure = error
+                raise VenueError(11094) from None
         answer = self._envelope({"result": result}, identity, received)
         answer.after, answer.closes, answer.release = call.after, call.closes, release
         return answer

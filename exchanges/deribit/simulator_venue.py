@@ -136,6 +136,8 @@ class Venue:
         self._own_seq: Counter[str] = Counter()
         self.account_cod: set[str] = set()
         """Accounts whose new connections start with cancel-on-disconnect."""
+        self.failure: BaseException | None = None
+        """What went wrong in a handler, by our own fault."""
         self.settlement_until_ms = 0
         self.maintenance_until_ms = 0
         self.points = points

@@ -50,9 +50,9 @@ def prepared(write_config: Callable[..., Path], port: int) -> Iterator[Callable[
         shm_admin.instance_of(config).remove()
 
 
-def start(config: Config) -> subprocess.Popen[bytes]:
+def start(config: Config, venue: str = "binance") -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "processes.cli", "simulator", "binance", "-c", config.path],
+        [sys.executable, "-m", "processes.cli", "simulator", venue, "-c", config.path],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -60,11 +60,19 @@ def start(config: Config) -> subprocess.Popen[bytes]:
     )
 
 
-def state(config: Config) -> int:
+def state(config: Config, venue: str = "binance") -> int:
     row = ProcessRow()
     instance = shm_admin.instance_of(config)
-    TableReader(instance.segment("status")).read(instance.process_row("simulator.binance"), row)
+    TableReader(instance.segment("status")).read(instance.process_row(f"simulator.{venue}"), row)
     return int(row.state)
+
+
+def until_ready(process: subprocess.Popen[bytes], config: Config, venue: str = "binance") -> None:
+    until = time.monotonic() + TIMEOUT_S
+    while state(config, venue) != ProcessState.READY:
+        assert process.poll() is None, process.communicate()[1].decode()
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def ask(port: int, path: str) -> Any:
@@ -85,11 +93,7 @@ def test_it_becomes_ready_serves_what_the_config_asks_and_ends_on_sigterm(
     config = prepared('seed = 9\nwallet_balance = "1234.5"\ntaker_fee = "0.0004"\n')
     process = start(config)
     try:
-        until = time.monotonic() + TIMEOUT_S
-        while state(config) != ProcessState.READY:
-            assert process.poll() is None, process.communicate()[1].decode()
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        until_ready(process, config)
         assert ask(port, "/admin/health")["flows"][0] | {"position_s": 0, "delivered": 0} == {
             "symbols": ["BTCUSDT"],
             "kind": "generator",
@@ -140,3 +144,68 @@ def test_a_busy_port_ends_it_with_one_sentence_and_a_code_of_its_own(
     assert found == ExitCode.ADDRESS_IN_USE
     assert any(f"127.0.0.1:{port} is busy" in line for line in said)
     assert not any("Traceback" in line for line in said)
+
+
+DERIBIT = """
+[instance]
+name = "{name}"
+number = 77
+run_dir = "run"
+state_dir = "state"
+
+[venues.deribit]
+symbols = ["BTC-PERPETUAL"]
+
+[simulators.deribit]
+port = {port}
+wallet_balance = "122000"
+maker_fee = "0"
+"""
+
+
+@pytest.fixture
+def deribit(directory: Path, port: int) -> Iterator[Callable[[str], Config]]:
+    """Loads a config of a Deribit simulator with these extra lines and makes its segments."""
+    made: list[Config] = []
+
+    def prepare(extra: str = "") -> Config:
+        path = directory / "corelane.toml"
+        name = f"d{os.getpid()}-{directory.name[3:].lower().replace('_', '-')}"
+        path.write_text(DERIBIT.format(name=name, port=port) + extra)
+        made.append(load_config(path))
+        shm_admin.create(made[-1])
+        return made[-1]
+
+    yield prepare
+    for config in made:
+        shm_admin.instance_of(config).remove()
+
+
+def test_the_deribit_simulator_serves_what_its_section_asks(deribit: Callable[[str], Config], port: int) -> None:
+    config = deribit("option_chain = true\n")
+    process = start(config, "deribit")
+    try:
+        until_ready(process, config, "deribit")
+        rows = ask(port, "/api/v2/public/get_instruments?currency=BTC")["result"]
+        assert "BTC-PERPETUAL" in [row["instrument_name"] for row in rows]
+        assert sum(row["kind"] == "option" for row in rows) == 20
+        (account,) = ask(port, "/admin/truth")["accounts"].values()
+        assert account["currencies"]["BTC"]["wallet_balance"] == "2"
+        process.send_signal(signal.SIGTERM)
+        code, said = ends(process)
+        assert (code, [line for line in said if "Traceback" in line]) == (ExitCode.OK, [])
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def test_a_recording_for_the_deribit_simulator_is_refused_in_one_sentence(deribit: Callable[[str], Config]) -> None:
+    config = deribit("")
+    path = Path(config.path)
+    path.write_text(path.read_text() + 'recording = "x.gz"\n')
+    found, said = ends(start(config, "deribit"))
+    assert found == ExitCode.CONFIG
+    assert any("simulators.deribit.recording" in line for line in said) and not any(
+        "Traceback" in line for line in said
+    )
