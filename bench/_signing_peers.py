@@ -42,30 +42,53 @@ def grvt_pysdk(key: str, sub_account: str) -> Callable[[Order], Signed]:
 
     config = GrvtApiConfig(GrvtEnv.PROD, sub_account, key, None, None)
     account = Account.from_key(key)
-    instrument = types.Instrument(
+    instruments = {"BTC_USDT_Perp": _sdk_instrument(types)}
+
+    def sign(order: Order) -> Signed:
+        signature = sign_order(_sdk_order(types, sub_account, order), config, account, instruments).signature
+        return signature.r, signature.s, signature.v
+
+    return sign
+
+
+def grvt_pysdk_bytes(key: str, sub_account: str) -> Callable[[Order], Any]:
+    """Version 0.2.1 from a raw Order to the body that its REST client posts."""
+    from eth_account import Account
+    from pysdk import grvt_raw_types as types
+    from pysdk.grvt_raw_base import DataclassJSONEncoder, GrvtApiConfig
+    from pysdk.grvt_raw_env import GrvtEnv
+    from pysdk.grvt_raw_signing import sign_order
+
+    config = GrvtApiConfig(GrvtEnv.PROD, sub_account, key, None, None)
+    account = Account.from_key(key)
+    instruments = {"BTC_USDT_Perp": _sdk_instrument(types)}
+
+    def body(order: Order) -> str:
+        signed = sign_order(_sdk_order(types, sub_account, order), config, account, instruments)
+        return json.dumps(types.ApiCreateOrderRequest(signed), cls=DataclassJSONEncoder)
+
+    return body
+
+
+def _sdk_instrument(types: Any) -> Any:
+    return types.Instrument(
         "BTC_USDT_Perp", "0x030501", "BTC", "USDT", types.Kind.PERPETUAL, [types.Venue.ORDERBOOK],
         types.InstrumentSettlementPeriod.PERPETUAL, 9, 6, "0.1", "0.001", "0", "1000.0",
     )  # fmt: skip
-    instruments = {"BTC_USDT_Perp": instrument}
 
-    def sign(order: Order) -> Signed:
-        size, price, buying, nonce, expiration = order
-        signed = sign_order(
-            types.Order(
-                sub_account_id=sub_account,
-                time_in_force=types.TimeInForce.GOOD_TILL_TIME,
-                legs=[types.OrderLeg("BTC_USDT_Perp", size, buying, price)],
-                signature=types.Signature("", "", "", 0, str(expiration), nonce),
-                metadata=types.OrderMetadata("1"),
-                is_market=False,
-                post_only=True,
-                reduce_only=False,
-            ),
-            config, account, instruments,
-        )  # fmt: skip
-        return signed.signature.r, signed.signature.s, signed.signature.v
 
-    return sign
+def _sdk_order(types: Any, sub_account: str, order: Order) -> Any:
+    size, price, buying, nonce, expiration = order
+    return types.Order(
+        sub_account_id=sub_account,
+        time_in_force=types.TimeInForce.GOOD_TILL_TIME,
+        legs=[types.OrderLeg("BTC_USDT_Perp", size, buying, price)],
+        signature=types.Signature("", "", "", 0, str(expiration), nonce),
+        metadata=types.OrderMetadata("1"),
+        is_market=False,
+        post_only=True,
+        reduce_only=False,
+    )
 
 
 def eth_account(key: str, sub_account: str) -> Callable[[Order], Signed]:
@@ -116,17 +139,22 @@ def ccxt(key: str, sub_account: str) -> Callable[[Order], Signed]:
     return sign
 
 
-PEERS = {"grvt-pysdk": grvt_pysdk, "eth-account": eth_account, "ccxt": ccxt}
+PEERS: dict[str, Callable[[str, str], Callable[[Order], Any]]] = {
+    "grvt-pysdk": grvt_pysdk,
+    "eth-account": eth_account,
+    "ccxt": ccxt,
+    "grvt-pysdk-bytes": grvt_pysdk_bytes,
+}
 
 
 def main() -> None:
-    key, sub_account, core = sys.argv[1:]
+    key, sub_account, core, *wanted = sys.argv[1:]
     os.sched_setaffinity(0, {int(core)})
     ready: dict[str, Callable[[Order], Signed]] = {}
     missing = {}
-    for name, make in PEERS.items():
+    for name in wanted:
         try:
-            ready[name] = make(key, sub_account)
+            ready[name] = PEERS[name](key, sub_account)
         except ImportError as failure:
             missing[name] = str(failure)
     answer({"ready": list(ready), "missing": missing})

@@ -10,9 +10,6 @@ decimal text that their users write. They live in an environment of their own: $
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -21,7 +18,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from _measure import ROOT, Report, Series, arguments, cores, pin, ratio
+from _measure import Report, Series, arguments, cores, pin, ratio
+from _signing_process import Peers
 
 from exchanges.decimal_text import decimal_text
 from exchanges.grvt.auth import RequestSigner, asset_word
@@ -31,7 +29,6 @@ KEY = "0x" + "11" * 32
 SUB_ACCOUNT = 2147050003876484
 CHAIN = 325
 EXPIRATION_NS = 1_790_000_000_000_000_000
-PEERS_PYTHON = Path(os.environ.get("CORELANE_GRVT_PEERS") or ROOT / "build" / "grvt-peers" / "bin" / "python")
 SLOW_SHARE = 0.1
 """Of our samples that a peer takes: they are an order of magnitude slower."""
 
@@ -61,52 +58,11 @@ class Ours:
         return took, signed, nonces
 
 
-class Peers:
-    """The process of bench/_signing_peers.py; none where its Python does not exist."""
-
-    def __init__(self, core: int) -> None:
-        self.ready: list[str] = []
-        self.missing: dict[str, str] = {}
-        self._process: subprocess.Popen[str] | None = None
-        if not PEERS_PYTHON.exists():
-            self.missing = dict.fromkeys(("grvt-pysdk", "eth-account", "ccxt"), f"no {PEERS_PYTHON}")
-            return
-        script = Path(__file__).with_name("_signing_peers.py")
-        self._process = subprocess.Popen(
-            [PEERS_PYTHON, script, KEY, str(SUB_ACCOUNT), str(core)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        found = self._answer()
-        self.ready, self.missing = found["ready"], found["missing"]
-
-    def block(self, peer: str, orders: list[tuple[str, str, bool, int, int]]) -> dict[str, Any]:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        print(json.dumps({"peer": peer, "orders": orders}), file=self._process.stdin, flush=True)
-        return self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            sys.exit(f"signing: the peers' process ended with {self._process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def close(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
-
-
 def main() -> int:
     options = arguments(__doc__ or "", 5_000)
     core = cores()[0]
     pin(core)
-    peers = Peers(core)
+    peers = Peers(("grvt-pysdk", "eth-account", "ccxt"), KEY, SUB_ACCOUNT, core)
     series = {name: Series(name) for name in (Ours.name, *peers.ready)}
     random = np.random.default_rng(1)
     wrong = 0

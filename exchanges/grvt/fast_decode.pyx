@@ -34,6 +34,7 @@ from exchanges.grvt.quote_sequencer cimport (
 from exchanges.instrument_feed cimport InstrumentFeed
 from exchanges.order_book cimport Level
 from exchanges.symbol_table cimport SymbolEntry, SymbolTable
+from shm.atomics cimport cl_monotonic_ns
 from shm.counters cimport Counter
 
 from exchanges.market_events import BookDelta, BookSnapshot, PublicTrade, QuoteChange
@@ -448,9 +449,11 @@ cdef class MarketListener(FrameListener):
                        receive_time_ns)
         return 0
 
-    def feed_frame(self, frame, int64_t receive_time_ns):
-        """What a frame from the socket does, for replays and tests. `frame` is any buffer."""
+    def feed_frame(self, frame, int64_t receive_time_ns=0):
+        """What a frame from the socket does, for replays, tests and bench. `frame` is any buffer; 0: received now."""
         cdef Py_buffer view
+        if receive_time_ns == 0:
+            receive_time_ns = cl_monotonic_ns()
         self.receive_time_ns = receive_time_ns
         self.frames += 1
         PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)

@@ -1,0 +1,168 @@
+"""Requests as signed bodies: what is written is what is signed, and the simulator, which recovers signers, takes it."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exchanges.adapter import ConfigurationError
+from exchanges.grvt.auth import RequestSigner
+from exchanges.grvt.instruments import SigningTerms
+from exchanges.grvt.order_codec import CREATE, RESTING_LIFE_NS, OrderCodec
+from exchanges.grvt.simulator import DEMO_KEY, SimulatorOptions, SimulatorServer
+from exchanges.grvt.simulator_order_calls import read_order
+from exchanges.grvt.simulator_venue import Call
+from exchanges.order_instruments import OrderInstrument, OrderInstruments
+from exchanges.order_wire import UnsupportedRequest
+from shm.layout import ExecFlag, OrderType, Side, TimeInForce, instrument_id
+from shm.records import OrderRequest
+from tests.exchanges.grvt.simulator_client import BTC, SUB, logged_in
+
+INSTRUMENTS = OrderInstruments(
+    [
+        OrderInstrument(instrument_id(3, 0), BTC, price_scale=1, quantity_scale=3),
+        OrderInstrument(instrument_id(3, 1), "DOGE_USDT_Perp", price_scale=5, quantity_scale=0),
+    ]
+)
+TERMS = {BTC: SigningTerms("0x030501", 9), "DOGE_USDT_Perp": SigningTerms("0x031e01", 6)}
+WINDOW_NS = 5 * 10**9
+OWN_ID = 1 << 63 | 77
+
+
+def codec(**changes: Any) -> OrderCodec:
+    signer = RequestSigner(SimpleNamespace(api_key="", secret=DEMO_KEY.secret), 325, int(SUB))
+    nonces = itertools.count(1)
+    parts = {"instruments": INSTRUMENTS, "terms": TERMS, **changes}
+    return OrderCodec(parts["instruments"], signer, SUB, parts["terms"], lambda: next(nonces))
+
+
+def request(**fields: Any) -> OrderRequest:
+    made = OrderRequest()
+    values = {
+        "instrument_id": instrument_id(3, 0), "side": Side.BUY, "order_type": OrderType.LIMIT, "quantity": 13,
+        "price": 600_005, "client_order_id": OWN_ID, "time_in_force": TimeInForce.GTC, **fields,
+    }  # fmt: skip
+    for name, value in values.items():
+        setattr(made, name, value)
+    return made
+
+
+@pytest.fixture(scope="module")
+def server() -> SimulatorServer:
+    return SimulatorServer(SimulatorOptions(symbols=(BTC, "DOGE_USDT_Perp"), api_keys=(DEMO_KEY,)))
+
+
+def understood(server: SimulatorServer, body: dict[str, Any]) -> Any:
+    """The order as the venue reads it, its signature checked, from the bytes that leave."""
+    sent = orjson.loads(OrderCodec.encode_call(CREATE, body, 5))
+    assert (sent["jsonrpc"], sent["method"], sent["id"]) == ("2.0", "v1/create_order", 5)
+    return read_order(server.venue, Call({}, SUB), sent["params"]["order"])
+
+
+def test_a_limit_order_is_written_exactly_and_signed_for_as_long_as_it_may_rest(server: SimulatorServer) -> None:
+    now = time.time_ns()
+    body = codec().encode_new(request(exec_flags=ExecFlag.POST_ONLY), now, WINDOW_NS)
+    wire = understood(server, body)
+    assert (str(wire.size), str(wire.price), wire.is_buy, wire.post_only) == ("0.013", "60000.5", True, True)
+    assert wire.time_in_force == "GOOD_TILL_TIME"
+    assert wire.client_order_id == str(OWN_ID)
+    assert int(wire.signature["expiration"]) == now + RESTING_LIFE_NS
+
+
+@pytest.mark.parametrize(
+    ("fields", "word", "market"),
+    [
+        ({"time_in_force": TimeInForce.IOC}, "IMMEDIATE_OR_CANCEL", False),
+        ({"time_in_force": TimeInForce.FOK}, "FILL_OR_KILL", False),
+        ({"order_type": OrderType.MARKET, "price": 0}, "IMMEDIATE_OR_CANCEL", True),
+        ({"order_type": OrderType.MARKET, "price": 0, "time_in_force": TimeInForce.FOK}, "FILL_OR_KILL", True),
+    ],
+)
+def test_what_may_not_rest_is_signed_for_the_window_only(server: SimulatorServer, fields, word, market) -> None:
+    now = time.time_ns()
+    wire = understood(server, codec().encode_new(request(**fields), now, WINDOW_NS))
+    assert (wire.time_in_force, wire.market) == (word, market)
+    assert int(wire.signature["expiration"]) == now + WINDOW_NS
+
+
+def test_good_till_date_is_the_end_of_the_signature(server: SimulatorServer) -> None:
+    now = time.time_ns()
+    body = codec().encode_new(request(time_in_force=TimeInForce.GTD, expire_time_ns=now + 60 * 10**9), now, WINDOW_NS)
+    assert int(understood(server, body).signature["expiration"]) == now + 60 * 10**9
+
+
+@given(
+    st.integers(1, 10**9), st.integers(1, 10**9), st.sampled_from([Side.BUY, Side.SELL]), st.integers(0, 1),
+    st.booleans(), st.booleans(),
+)  # fmt: skip
+def test_any_size_and_price_is_signed_as_it_is_written(quantity, price, side, row, post_only, reduce_only) -> None:
+    server = _server()
+    flags = int(ExecFlag.POST_ONLY) * post_only | int(ExecFlag.REDUCE_ONLY) * reduce_only
+    made = request(instrument_id=instrument_id(3, row), quantity=quantity, price=price, side=side, exec_flags=flags)
+    wire = understood(server, codec().encode_new(made, time.time_ns(), WINDOW_NS))
+    scales = ((1, 3), (5, 0))[row]
+    assert wire.price.scaleb(scales[0]) == price
+    assert wire.size.scaleb(scales[1]) == quantity
+    assert (wire.is_buy, wire.post_only, wire.reduce_only) == (side == Side.BUY, post_only, reduce_only)
+
+
+_kept: list[SimulatorServer] = []
+
+
+def _server() -> SimulatorServer:
+    if not _kept:
+        _kept.append(SimulatorServer(SimulatorOptions(symbols=(BTC, "DOGE_USDT_Perp"), api_keys=(DEMO_KEY,))))
+    return _kept[0]
+
+
+def test_every_order_has_a_nonce_of_its_own() -> None:
+    made = codec()
+    nonces = {made.encode_new(request(), 10**18, 1)["order"]["signature"]["nonce"] for _ in range(50)}
+    assert len(nonces) == 50
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"side": 0}, "neither BUY nor SELL"),
+        ({"order_type": 9}, "neither LIMIT nor MARKET"),
+        ({"time_in_force": 99}, "not known here"),
+        ({"exec_flags": ExecFlag.EXPIRE_TAKER}, "self-trade prevention"),
+        ({"exec_flags": ExecFlag.POST_ONLY, "time_in_force": TimeInForce.IOC}, "may rest"),
+        ({"exec_flags": ExecFlag.POST_ONLY, "order_type": OrderType.MARKET}, "may rest"),
+        ({"instrument_id": instrument_id(3, 9)}, "configured symbols"),
+        ({"time_in_force": TimeInForce.GTD, "expire_time_ns": 5}, "in the past"),
+        ({"time_in_force": TimeInForce.GTD, "expire_time_ns": 2 * 10**18}, "29 days"),
+    ],
+)
+def test_what_the_venue_cannot_do_is_refused_here(fields, words: str) -> None:
+    with pytest.raises(UnsupportedRequest, match=words):
+        codec().encode_new(request(**fields), 10**18, WINDOW_NS)
+
+
+def test_steps_finer_than_a_signature_are_refused_at_the_start() -> None:
+    with pytest.raises(ConfigurationError, match=r"BTC_USDT_Perp has finer steps"):
+        codec(terms={**TERMS, BTC: SigningTerms("0x030501", 2)})
+
+
+async def test_the_simulator_takes_and_cancels_it_by_our_id() -> None:
+    made = codec()
+    async with logged_in() as client:
+        body = made.encode_new(request(exec_flags=ExecFlag.POST_ONLY, price=590_000), time.time_ns(), WINDOW_NS)
+        status, answer = await client.post(CREATE, **body)
+        assert status == 200, answer
+        found: Any = None
+        while found != "OPEN":
+            answer = (await client.post("v1/order", **made.encode_query(request())))[1]
+            found = answer["result"]["state"]["status"]
+        assert (await client.post("v1/cancel_order", **made.encode_cancel(request())))[1] == {"result": {"ack": True}}
+        assert (await client.post("v1/order", **made.encode_query(request())))[1]["result"]["state"][
+            "status"
+        ] == "CANCELLED"
