@@ -8,7 +8,6 @@ decimals without exponent. A number's value is exact in every form.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal
@@ -17,7 +16,6 @@ import orjson
 
 NumberStyle = Literal["mixed", "plain"]
 
-Write = Callable[[Decimal], str]
 REMEMBERED = 1 << 16
 """Texts of numbers: a book's prices come again and again."""
 
