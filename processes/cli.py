@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from processes import placement
+from processes import cli_systemd, placement
+from processes.cli_options import ConfigOption
 from processes.config import Config, ProcessConfigManager
 from processes.exit_codes import ExitCode, Failure, explain
 
@@ -38,13 +39,8 @@ kill_app = typer.Typer(help="Stop every engine of the instance from sending orde
 app.add_typer(shm_app, name="shm")
 app.add_typer(config_app, name="config")
 app.add_typer(kill_app, name="kill-switch", no_args_is_help=True)
+app.add_typer(cli_systemd.app, name="systemd")
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", "-c", help="The TOML file. Default: $CORELANE_CONFIG, else ./corelane.toml.", metavar="FILE"
-    ),
-]
 VenueArgument = Annotated[str, typer.Argument(help="Venue as in the config, like binance.", metavar="VENUE")]
 
 

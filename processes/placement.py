@@ -33,7 +33,7 @@ def place(config: Config, process: str) -> list[str]:
             os.sched_setaffinity(0, {wanted.core})
         except OSError as error:
             refused.append(f"not pinned to core {wanted.core}: {error.strerror}")
-    if wanted.scheduling == "fifo":
+    if wanted.scheduling == "fifo" and not _is_fifo(wanted.priority):
         try:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(wanted.priority))
         except OSError as error:
@@ -41,6 +41,11 @@ def place(config: Config, process: str) -> list[str]:
     if wanted.core is not None:
         refused += _lock_memory()
     return refused
+
+
+def _is_fifo(priority: int) -> bool:
+    """Whether whoever started this process (a unit with RestrictRealtime=yes) has set the class already."""
+    return os.sched_getscheduler(0) == os.SCHED_FIFO and os.sched_getparam(0).sched_priority == priority
 
 
 def _lock_memory() -> list[str]:
