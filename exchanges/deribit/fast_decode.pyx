@@ -2,7 +2,7 @@
 """The hot public frames, scanned in place: bytes -> numbers -> book -> ring without one Python object.
 
 The rule: the envelope is the recorded one byte by byte; inside, keys may stand in any order, because the venue's do not
-keep one. Each is verified as it comes, and at the first byte that is not as expected the scanner gives up and says
+keep one; the recorded one is tried first. Each is verified as it comes, and at the first byte that is not as expected the scanner gives up and says
 SURPRISE: the declared decoder (codec.py) has the word. So it may refuse too much but never reads a value from the wrong
 place, never looks at or behind the end of the frame, and nothing is applied before the whole frame was understood. What
 it accepts, the declared decoder decodes to the same event (tests/exchanges/deribit/test_fast_decode.py).
@@ -71,10 +71,6 @@ cdef struct Scanned:
     int64_t ask_price
     int64_t ask_quantity
     Py_ssize_t trade_count
-
-
-cdef inline bint _is(const char* text, Py_ssize_t size, const char* word, Py_ssize_t length) noexcept nogil:
-    return size == length and memcmp(text, word, length) == 0
 
 
 cdef inline bint _once(uint32_t* seen, uint32_t bit) noexcept nogil:
@@ -256,29 +252,25 @@ cdef class FrameScanner:
 
     cdef bint _book(self, Cursor* c) noexcept nogil:
         cdef Scanned* f = &self.found
-        cdef const char* key
-        cdef Py_ssize_t size
         cdef uint32_t seen = 0
         cdef bint ok
         if not cl_take(c, b'{'):
             return False
         while True:
-            if not _take_key(c, &key, &size):
-                return False
-            if _is(key, size, b'bids', 4):
-                ok = _once(&seen, 1) and _take_levels(c, f.entry, self.bids, &f.bid_count)
-            elif _is(key, size, b'asks', 4):
-                ok = _once(&seen, 2) and _take_levels(c, f.entry, self.asks, &f.ask_count)
-            elif _is(key, size, b'change_id', 9):
-                ok = _once(&seen, 4) and cl_take_integer(c, &f.change_id)
-            elif _is(key, size, b'prev_change_id', 14):
-                ok = _once(&seen, 8) and cl_take_integer(c, &f.previous_id)
-            elif _is(key, size, b'timestamp', 9):
-                ok = _once(&seen, 16) and take_time(c, &f.time_ns)
-            elif _is(key, size, b'instrument_name', 15):
-                ok = _once(&seen, 32) and self._instrument(c)
-            elif _is(key, size, b'type', 4):
+            if cl_take(c, b'"type":'):
                 ok = _once(&seen, 64) and cl_take(c, b'"change"')
+            elif cl_take(c, b'"timestamp":'):
+                ok = _once(&seen, 16) and take_time(c, &f.time_ns)
+            elif cl_take(c, b'"prev_change_id":'):
+                ok = _once(&seen, 8) and cl_take_integer(c, &f.previous_id)
+            elif cl_take(c, b'"instrument_name":'):
+                ok = _once(&seen, 32) and self._instrument(c)
+            elif cl_take(c, b'"change_id":'):
+                ok = _once(&seen, 4) and cl_take_integer(c, &f.change_id)
+            elif cl_take(c, b'"bids":'):
+                ok = _once(&seen, 1) and _take_levels(c, f.entry, self.bids, &f.bid_count)
+            elif cl_take(c, b'"asks":'):
+                ok = _once(&seen, 2) and _take_levels(c, f.entry, self.asks, &f.ask_count)
             else:
                 ok = False
             if not ok:
@@ -289,27 +281,23 @@ cdef class FrameScanner:
 
     cdef bint _quote(self, Cursor* c) noexcept nogil:
         cdef Scanned* f = &self.found
-        cdef const char* key
-        cdef Py_ssize_t size
         cdef uint32_t seen = 0
         cdef bint ok
         if not cl_take(c, b'{'):
             return False
         while True:
-            if not _take_key(c, &key, &size):
-                return False
-            if _is(key, size, b'best_bid_price', 14):
-                ok = _once(&seen, 1) and _take_number_or_null(c, f.entry.price_scale, &f.bid_price)
-            elif _is(key, size, b'best_bid_amount', 15):
-                ok = _once(&seen, 2) and _take_number_or_null(c, f.entry.quantity_scale, &f.bid_quantity)
-            elif _is(key, size, b'best_ask_price', 14):
-                ok = _once(&seen, 4) and _take_number_or_null(c, f.entry.price_scale, &f.ask_price)
-            elif _is(key, size, b'best_ask_amount', 15):
-                ok = _once(&seen, 8) and _take_number_or_null(c, f.entry.quantity_scale, &f.ask_quantity)
-            elif _is(key, size, b'timestamp', 9):
+            if cl_take(c, b'"timestamp":'):
                 ok = _once(&seen, 16) and take_time(c, &f.time_ns)
-            elif _is(key, size, b'instrument_name', 15):
+            elif cl_take(c, b'"instrument_name":'):
                 ok = _once(&seen, 32) and self._instrument(c)
+            elif cl_take(c, b'"best_ask_price":'):
+                ok = _once(&seen, 4) and _take_number_or_null(c, f.entry.price_scale, &f.ask_price)
+            elif cl_take(c, b'"best_bid_price":'):
+                ok = _once(&seen, 1) and _take_number_or_null(c, f.entry.price_scale, &f.bid_price)
+            elif cl_take(c, b'"best_ask_amount":'):
+                ok = _once(&seen, 8) and _take_number_or_null(c, f.entry.quantity_scale, &f.ask_quantity)
+            elif cl_take(c, b'"best_bid_amount":'):
+                ok = _once(&seen, 2) and _take_number_or_null(c, f.entry.quantity_scale, &f.bid_quantity)
             else:
                 ok = False
             if not ok:
@@ -340,26 +328,19 @@ cdef class FrameScanner:
     cdef bint _trade(self, Cursor* c, Trade* trade) noexcept nogil:
         cdef SymbolEntry* entry = self.found.entry
         cdef const char* key
-        cdef const char* text
-        cdef Py_ssize_t size, length
+        cdef Py_ssize_t size
         cdef uint32_t seen = 0
         cdef bint ok
         if not cl_take(c, b'{'):
             return False
         while True:
-            if not _take_key(c, &key, &size):
-                return False
-            if _is(key, size, b'price', 5):
-                ok = _once(&seen, 1) and _take_number(c, entry.price_scale, &trade.price) and trade.price != 0
-            elif _is(key, size, b'amount', 6):
-                ok = _once(&seen, 2) and _take_number(c, entry.quantity_scale, &trade.quantity)
-            elif _is(key, size, b'trade_seq', 9):
-                ok = _once(&seen, 4) and cl_take_integer(c, &trade.sequence)
-            elif _is(key, size, b'timestamp', 9):
+            if cl_take(c, b'"timestamp":'):
                 ok = _once(&seen, 8) and take_time(c, &trade.time_ns)
-            elif _is(key, size, b'instrument_name', 15):
-                ok = _once(&seen, 16) and self._instrument(c)
-            elif _is(key, size, b'direction', 9):
+            elif cl_take(c, b'"price":'):
+                ok = _once(&seen, 1) and _take_number(c, entry.price_scale, &trade.price) and trade.price != 0
+            elif cl_take(c, b'"amount":'):
+                ok = _once(&seen, 2) and _take_number(c, entry.quantity_scale, &trade.quantity)
+            elif cl_take(c, b'"direction":'):
                 ok = _once(&seen, 32)
                 if cl_take(c, b'"buy"'):
                     trade.side = _BUY
@@ -367,10 +348,14 @@ cdef class FrameScanner:
                     trade.side = _SELL
                 else:
                     ok = False
-            elif _is(key, size, b'trade_id', 8):
+            elif cl_take(c, b'"instrument_name":'):
+                ok = _once(&seen, 16) and self._instrument(c)
+            elif cl_take(c, b'"trade_seq":'):
+                ok = _once(&seen, 4) and cl_take_integer(c, &trade.sequence)
+            elif cl_take(c, b'"trade_id":'):
                 ok = _once(&seen, 64) and c.p < c.end and c.p[0] == b'"' and _skip_scalar(c)
             else:
-                ok = _key_is_plain(key, size) and _skip_scalar(c)
+                ok = _take_key(c, &key, &size) and _key_is_plain(key, size) and _skip_scalar(c)
             if not ok:
                 return False
             if cl_take(c, b','):
