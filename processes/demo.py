@@ -13,11 +13,11 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from types import FrameType
-from typing import Self
+from typing import Any, Self
 
 from processes import demo_owners, demo_report, demo_script, demo_venue, trader_restart
 from processes.config import Config, load_config
@@ -30,7 +30,7 @@ from processes.demo_report import DemoReport, VenueReport, VenueTruth
 from processes.demo_screen import Screen, is_terminal
 from processes.demo_script import Action, ScriptRunner
 from processes.exit_codes import ExitCode, Failure
-from processes.fault_plan import FaultRunner, plan
+from processes.fault_plan import FaultRunner, at_venue, plan
 from processes.log import LogManager
 from processes.set_view import SetView, VenueView
 from processes.supervisor import Supervisor
@@ -127,7 +127,7 @@ class _Session:
         if options.fault_plan != "none":
             self._faults = FaultRunner(
                 plan(options.seed, options.seconds, options.fault_plan),
-                arm=lambda fault: self._at_all(lambda url: demo_venue.arm(url, fault)),
+                arm=self._arm,
                 disarm=lambda: self._at_all(demo_venue.disarm),
                 pids=self._pids,
                 order_in_flight=lambda: self._open_orders() > 0,
@@ -241,6 +241,10 @@ class _Session:
         for name, found in strategies.items():
             if found["state"] == "FAILED":
                 report.notes.append(f"strategy {name} was stopped: {found['text']}")
+
+    def _arm(self, fault: Mapping[str, Any]) -> None:
+        for name in self._view.venues:
+            demo_venue.arm(self._url(name), at_venue(name, fault))
 
     def _at_all(self, act: Callable[[str], None]) -> None:
         for name in self._view.venues:

@@ -82,6 +82,23 @@ WITH_ORDER_SHARE: Final = 0.7
 """Of the faults at streams."""
 
 
+_DERIBIT_KINDS: Final = {
+    "http_503_unknown_executed": "internal_error_executed",
+    "http_503_unknown_not_executed": "internal_error_not_executed",
+    "http_503_unavailable": "queue_full",
+    "http_503_internal": "retry",
+    "http_503_throttled": "queue_full",
+    "rejected_signature": "token_expired",
+    "rejected_timestamp": "timed_out",
+    "delay_request": "delay_reply",
+    "http_429": "rate_limit",
+    "http_418": "rate_limit",
+    "listen_key_expired": "token_expired",
+}
+"""What comes closest on a venue of JSON-RPC; kinds that both know are not listed."""
+_DERIBIT_PATHS: Final = {"POST": "private/", "DELETE": "private/cancel"}
+
+
 @dataclass(frozen=True)
 class WireFault:
     """To be armed `at_s` seconds after trading began, at every venue's simulator."""
@@ -143,6 +160,19 @@ def _wire_fault(chance: random.Random, where: str, kind: str, least_ms: int, gre
     if greatest_ms:
         fault["delay_ms"] = chance.randint(least_ms, greatest_ms)
     return fault
+
+
+def at_venue(venue: str, fault: Mapping[str, Any]) -> dict[str, Any]:
+    """The fault in the words of that venue's simulator."""
+    if venue != "deribit":
+        return dict(fault)
+    kind = _DERIBIT_KINDS.get(fault["kind"], fault["kind"])
+    found = {name: value for name, value in fault.items() if name not in ("path", "method", "stream")} | {"kind": kind}
+    if "method" in fault and kind != "token_expired":
+        found["path"] = _DERIBIT_PATHS[fault["method"]]
+    if "stream" in fault:
+        found["stream"] = "user." if fault["stream"] == "user" else "book."
+    return found
 
 
 class FaultRunner:
