@@ -144,8 +144,10 @@ class GrvtSubscriber(MarketSubscriber):
 
     async def _resubscribe(self) -> None:
         while True:
+            # Not wait_for: Python 3.11's swallows a cancellation that comes in the same turn as the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    await self._wanted.wait()
             self._wanted.clear()
             if self._connections[0].connected:
                 now = monotonic_ns()

@@ -209,3 +209,47 @@ def test_a_recording_for_the_deribit_simulator_is_refused_in_one_sentence(deribi
     assert any("simulators.deribit.recording" in line for line in said) and not any(
         "Traceback" in line for line in said
     )
+
+
+# --- GRVT -------------------------------------------------------------------------------------------------------------
+GRVT = """
+[instance]
+name = "{name}"
+run_dir = "run"
+state_dir = "state"
+
+[venues.grvt]
+symbols = ["ETH_USDT_Perp"]
+account = "77"
+
+[simulators.grvt]
+port = {port}
+"""
+
+
+@pytest.fixture
+def grvt(directory: Path, port: int) -> Iterator[Config]:
+    """A config of a GRVT simulator, with its segments."""
+    path = directory / "corelane.toml"
+    name = f"g{os.getpid()}-{directory.name[3:].lower().replace('_', '-')}"
+    path.write_text(GRVT.format(name=name, port=port))
+    config = load_config(path)
+    shm_admin.create(config)
+    yield config
+    shm_admin.instance_of(config).remove()
+
+
+def test_the_grvt_simulator_serves_the_configured_symbols_and_account(grvt: Config, port: int) -> None:
+    process = start(grvt, "grvt")
+    try:
+        until_ready(process, grvt, "grvt")
+        assert ask(port, "/time")["server_time"] > 1_700_000_000_000
+        assert ask(port, "/admin/health")["flows"][0]["symbols"] == ["ETH_USDT_Perp"]
+        assert list(ask(port, "/admin/truth")["accounts"]) == ["77"]
+        process.send_signal(signal.SIGTERM)
+        code, said = ends(process)
+        assert (code, [line for line in said if "Traceback" in line]) == (ExitCode.OK, [])
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
