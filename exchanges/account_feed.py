@@ -145,7 +145,8 @@ class AccountFeed:
             else:
                 pause = FIRST_PAUSE_S
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._at_once.wait(), self._snapshot_s)
+                    async with asyncio.timeout(self._snapshot_s):
+                        await self._at_once.wait()
                 if self._complete and self.SHARED_S:
                     await asyncio.sleep(min(self.SHARED_S, self._snapshot_s))
                 continue

@@ -482,7 +482,8 @@ class TradingEngine(VenueProcess):
         """Once a minute, or when an operator asks."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._audit_asked.wait(), AUDIT_S)
+                async with asyncio.timeout(AUDIT_S):
+                    await self._audit_asked.wait()
             self._audit_asked.clear()
             if self._engine.ready:
                 with self._complaining("audit"):

@@ -125,7 +125,8 @@ class BinanceSubscriber(MarketSubscriber):
             if entry is None:
                 self._snapshot_wanted.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._snapshot_wanted.wait(), wait_s)
+                    async with asyncio.timeout(wait_s):
+                        await self._snapshot_wanted.wait()
                 continue
             await self._fetch_snapshot(entry)
             await asyncio.sleep(SNAPSHOT_SPACING_S)

@@ -292,7 +292,8 @@ class DeribitSubscriber(MarketSubscriber):
 
     async def _until_refresh(self, pause_s: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._instruments_wanted.wait(), pause_s)
+            async with asyncio.timeout(pause_s):
+                await self._instruments_wanted.wait()
             await asyncio.sleep(SETTLE_S)
         self._instruments_wanted.clear()
 
@@ -309,7 +310,8 @@ class DeribitSubscriber(MarketSubscriber):
             if not entries or not self._link.connected:
                 self._snapshot_wanted.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._snapshot_wanted.wait(), wait_s)
+                    async with asyncio.timeout(wait_s):
+                        await self._snapshot_wanted.wait()
                 continue
             channels = [endpoints.book_channel(entry.symbol, self._interval) for entry in entries]
             try:

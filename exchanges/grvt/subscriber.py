@@ -144,7 +144,7 @@ class GrvtSubscriber(MarketSubscriber):
 
     async def _resubscribe(self) -> None:
         while True:
-            # Not wait_for: Python 3.11's swallows a cancellation that comes in the same turn as the event.
+            # asyncio.timeout, here and elsewhere: wait_for of Python 3.11 can swallow a cancellation.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await self._wanted.wait()
