@@ -125,6 +125,9 @@ class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """GRVT: the trading (sub) account of the API key; empty: the one that the login names."""
     countdown_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 60_000
     """The venue's own dead-man's switch: it cancels what we left when it is not refreshed for this long. 0 = off."""
+    raw_market_data: bool = False
+    """Deribit: every event instead of one message in 100 ms. The venue wants a login for that, so the market server
+    gets the credentials too."""
     on_start: OnStart = "cancel"
     expect: ExpectConfig = field(default_factory=ExpectConfig)
     risk: RiskConfig | None = None

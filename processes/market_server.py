@@ -23,7 +23,8 @@ def run(service: AppService, venue: str) -> int:
 
 class MarketServer(VenueProcess):
     async def main(self) -> None:
-        subscriber = ExchangeFactory(self._context()).subscriber()
+        credentials = self._credentials("market server of raw_market_data") if self._settings.raw_market_data else None
+        subscriber = ExchangeFactory(self._context(credentials)).subscriber()
         try:
             await self._serve_until_stopped(
                 subscriber.run(), lambda _stopping: self._show_connections(subscriber.connections())
