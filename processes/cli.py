@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from processes import cli_systemd, placement
+from processes import cli_doctor, cli_systemd, placement
 from processes.cli_options import ConfigOption
 from processes.config import Config, ProcessConfigManager
 from processes.exit_codes import ExitCode, Failure, explain
@@ -40,6 +40,7 @@ app.add_typer(shm_app, name="shm")
 app.add_typer(config_app, name="config")
 app.add_typer(kill_app, name="kill-switch", no_args_is_help=True)
 app.add_typer(cli_systemd.app, name="systemd")
+app.command("doctor")(cli_doctor.doctor)
 
 VenueArgument = Annotated[str, typer.Argument(help="Venue as in the config, like binance.", metavar="VENUE")]
 

@@ -24,6 +24,7 @@ class ExitCode(IntEnum):
     ADDRESS_IN_USE = 8
     PROCESS_FAILED = 9  # a process of the set did not come up, or died too often
     RESTART = 10  # a planned end: whoever started it starts it again at once (systemd: RestartForceExitStatus=10)
+    HOST_UNTUNED = 11  # the doctor found what costs milliseconds
     CRASH = 70  # EX_SOFTWARE: unforeseen; the log has the traceback
     STOP_TIMEOUT = 71  # did not stop within its bound
     INTERRUPTED = 130

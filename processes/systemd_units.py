@@ -137,7 +137,8 @@ def _placed(config: Config, process: str) -> list[str]:
         f"CPUSchedulingPolicy={placed.scheduling}",
     ]
     if placed.scheduling == "fifo":
-        lines.append(f"CPUSchedulingPriority={placed.priority}")
+        # ZeroMQ sets the inherited class of its thread once more, and aborts where that is refused.
+        lines += [f"CPUSchedulingPriority={placed.priority}", f"LimitRTPRIO={placed.priority}", "RestrictRealtime=no"]
     lines += [
         f"Nice={5 if observer else -10 if pinned else 0}",
         # Trading processes go last: their deaths cost quotes; an observer's costs a gap in a file.
