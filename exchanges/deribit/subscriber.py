@@ -173,7 +173,8 @@ class DeribitSubscriber(MarketSubscriber):
         try:
             if not self._link.send(command(method, params, request_id)):
                 raise StreamRefused(f"{method}: not connected")
-            reply: ControlReply = await asyncio.wait_for(future, REPLY_S)
+            async with asyncio.timeout(REPLY_S):
+                reply: ControlReply = await future
         except TimeoutError:
             raise StreamRefused(f"{method}: no reply within {REPLY_S:g} s") from None
         finally:
