@@ -242,6 +242,8 @@ def break_wire(kind: str, state: str, place: Place, stop_s: float, stream: str =
         open_order(place, crossing(place))
     if state == "settling":
         place.fault(kind="unknown_executed", path="/fapi/v1/order", method="POST")
+        if kind in REQUEST_KINDS:  # the private streams are late, or they would settle it before anybody asks
+            place.fault(kind="delay", stream="user", count=2, delay_ms=LATE_MS)
     before = _strikes(place, kind)
     if kind == "listen_key_expired":
         place.fault(kind=kind)
