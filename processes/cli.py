@@ -40,6 +40,7 @@ app.add_typer(shm_app, name="shm")
 app.add_typer(config_app, name="config")
 app.add_typer(kill_app, name="kill-switch", no_args_is_help=True)
 app.add_typer(cli_systemd.app, name="systemd")
+app.add_typer(cli_doctor.tuning_app, name="host-tuning")
 app.command("doctor")(cli_doctor.doctor)
 
 VenueArgument = Annotated[str, typer.Argument(help="Venue as in the config, like binance.", metavar="VENUE")]

@@ -57,3 +57,41 @@ def doctor(
         if loaded is None:
             typer.echo(f"no {manager.path}: checked without a config; cores and classes were not looked at")
     raise typer.Exit(doctoring.exit_code(found))
+
+
+tuning_app = typer.Typer(
+    help="Set what a running host may change (sysctls, huge pages, governor, C-states), and undo it.",
+    no_args_is_help=True,
+)
+
+
+@tuning_app.command("show")
+def tuning_show() -> None:
+    """What `hold` would change now. Changes nothing."""
+    from processes import host_tuning
+    from processes.host_reading import Host
+
+    changes = host_tuning.wanted(Host())
+    for path, value in changes.items():
+        typer.echo(f"{path}: -> {value}")
+    typer.echo(f"{len(changes)} changes, and 0 us in {host_tuning.LATENCY}")
+
+
+@tuning_app.command("hold")
+def tuning_hold() -> None:
+    """Change it, print each change, keep it until SIGTERM or Ctrl-C, then put everything back."""
+    from processes import host_tuning
+    from processes.host_reading import Host
+
+    for line in host_tuning.hold(Host()):
+        typer.echo(line)
+
+
+@tuning_app.command("restore")
+def tuning_restore() -> None:
+    """Put back what a `hold` that was killed has changed."""
+    from processes import host_tuning
+    from processes.host_reading import Host
+
+    for line in host_tuning.restore(Host()):
+        typer.echo(line)

@@ -26,6 +26,8 @@ class Knob:
     severity: Severity
     cost: str
     fix: str
+    value: str = ""
+    """What `corelane host-tuning` writes there; empty where a running host cannot be changed."""
 
 
 def _is(*words: str) -> Callable[[str], bool]:
@@ -43,7 +45,9 @@ def _at_least(bound: int) -> Callable[[str], bool]:
 def _sysctl(
     check: str, name: str, good: Callable[[str], bool], wanted: str, severity: Severity, cost: str, value: str
 ) -> Knob:
-    return Knob(check, f"/proc/sys/{name.replace('.', '/')}", good, wanted, severity, cost, f"sysctl -w {name}={value}")
+    return Knob(
+        check, f"/proc/sys/{name.replace('.', '/')}", good, wanted, severity, cost, f"sysctl -w {name}={value}", value
+    )
 
 
 THP: Final = "/sys/kernel/mm/transparent_hugepage"
@@ -57,16 +61,17 @@ KNOBS: Final = (
     Knob(
         "transparent huge pages", f"{THP}/enabled", _is("never", "madvise"), "madvise or never", Severity.SERIOUS,
         "a page fault may zero 2 MiB, and khugepaged moves memory below a running process: milliseconds",
-        f"echo madvise > {THP}/enabled",
+        f"echo madvise > {THP}/enabled", "madvise",
     ),
     Knob(
         "huge page defragmentation", f"{THP}/defrag", _is("never", "madvise", "defer", "defer+madvise"), "not always",
         Severity.WARNING, "an allocation may wait for memory to be compacted", f"echo madvise > {THP}/defrag",
+        "madvise",
     ),
     Knob(
         "page merging (KSM)", "/sys/kernel/mm/ksm/run", _is("0"), "0", Severity.WARNING,
         "merged pages are copied again at the next write: a fault on the hot path",
-        "echo 0 > /sys/kernel/mm/ksm/run",
+        "echo 0 > /sys/kernel/mm/ksm/run", "0",
     ),
     _sysctl(
         "swappiness", "vm.swappiness", _at_most(10), "at most 10", Severity.WARNING,
@@ -136,7 +141,7 @@ KNOBS: Final = (
     Knob(
         "lowest P-state", "/sys/devices/system/cpu/intel_pstate/min_perf_pct", _is("100"), "100", Severity.WARNING,
         "after a pause the core needs tens of microseconds to its full clock",
-        "echo 100 > /sys/devices/system/cpu/intel_pstate/min_perf_pct",
+        "echo 100 > /sys/devices/system/cpu/intel_pstate/min_perf_pct", "100",
     ),
 )  # fmt: skip
 
