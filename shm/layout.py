@@ -766,6 +766,15 @@ def epoch_of(order_id: int) -> int:
 
 
 # --- identity of this file's contents -------------------------------------------------------------------------------
+def _codes() -> list[type[IntEnum] | type[IntFlag]]:
+    """Every enumeration of this file, in its order."""
+    return [
+        value
+        for value in globals().values()
+        if isinstance(value, type) and issubclass(value, (IntEnum, IntFlag)) and value.__module__ == __name__
+    ]
+
+
 def _layout_hash() -> int:
     """64 bits over every dtype and code, so that two builds that disagree refuse each other at attach."""
     digest = hashlib.sha256()
@@ -776,11 +785,7 @@ def _layout_hash() -> int:
     digest.update(repr((LIMIT_BUCKETS, LIMIT_USED_BITS, LIMIT_BUCKET.descr)).encode())
     for kind, dtype in RECORD_DTYPES.items():
         digest.update(f"{int(kind)}:{dtype.descr}".encode())
-    for codes in (
-        RecordKind, Venue, Side, OrderType, TimeInForce, ExecFlag, RequestType, EventType, OrderState, Reason, FillPart,
-        Liquidity, RecoveryPhase, AuditSubject, MarketStatusCode, InstrumentStatus, ContractKind, OptionKind,
-        ProcessState, ConnectionState, SegmentKind, Word,
-    ):  # fmt: skip
+    for codes in _codes():
         digest.update(repr([(member.name, int(member)) for member in codes]).encode())
     return int.from_bytes(digest.digest()[:8], "little")
 
