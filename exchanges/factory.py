@@ -4,7 +4,8 @@ The rule: a venue's package is imported only when it is asked for; a process tha
 Every part is made from the same ExchangeContext. Call it inside the running event loop: the parts open their REST
 connections there.
 
-Who calls it: processes/market_server.py, processes/trading_engine.py, processes/position_server.py.
+Who calls it: processes/market_server.py, processes/trading_engine.py, processes/position_server.py,
+processes/emergency.py.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from exchanges.adapter import (
     ExchangePMS,
     ExchangeSubscriber,
 )
+from exchanges.emergency import EmergencyAccess
 
 _PREFIXES: Final = {"binance": "Binance", "deribit": "Deribit", "grvt": "Grvt"}
 """What the names of a venue's interface classes begin with."""
@@ -51,6 +53,12 @@ class ExchangeFactory:
     def pms(self, **parts: Any) -> ExchangePMS:
         pms: ExchangePMS = self._class("pms", "PMS")(self._context, **parts)
         return pms
+
+    def emergency(self, **parts: Any) -> EmergencyAccess:
+        """The way to the account that needs nothing else of this system. Raises ConfigurationError where there is none
+        for this venue."""
+        access: EmergencyAccess = self._class("emergency", "Emergency")(self._context, **parts)
+        return access
 
     def _class(self, module: str, name: str) -> Any:
         """exchanges.<venue>.<module>.<Venue><name>"""

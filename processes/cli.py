@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from processes import cli_doctor, cli_systemd, placement
+from processes import cli_doctor, cli_kill_switch, cli_systemd, placement
 from processes.cli_options import ConfigOption
 from processes.config import Config, ProcessConfigManager
 from processes.exit_codes import ExitCode, Failure, explain
@@ -35,10 +35,9 @@ shm_app = typer.Typer(
     help="Make, list, look into and remove the shared-memory segments of an instance.", no_args_is_help=True
 )
 config_app = typer.Typer(help="Check a config, show it as it was understood, print an example.", no_args_is_help=True)
-kill_app = typer.Typer(help="Stop every engine of the instance from sending orders. Cancels always pass.")
 app.add_typer(shm_app, name="shm")
 app.add_typer(config_app, name="config")
-app.add_typer(kill_app, name="kill-switch", no_args_is_help=True)
+app.add_typer(cli_kill_switch.app, name="kill-switch")
 app.add_typer(cli_systemd.app, name="systemd")
 app.add_typer(cli_doctor.tuning_app, name="host-tuning")
 app.command("doctor")(cli_doctor.doctor)
@@ -299,49 +298,7 @@ def ctl(
     raise typer.Exit(ExitCode.NO_ANSWER if failed else ExitCode.OK)
 
 
-@kill_app.command("on")
-def kill_switch_on(config: ConfigOption = None) -> None:
-    """Engines send no more orders from now on, also after a restart or a reboot, until it is turned off."""
-    _set_kill_switch(config, on=True)
-
-
-@kill_app.command("off")
-def kill_switch_off(config: ConfigOption = None) -> None:
-    """Let engines send orders again."""
-    _set_kill_switch(config, on=False)
-
-
-@kill_app.command("status")
-def kill_switch_status(config: ConfigOption = None) -> None:
-    """Whether it is on, and which engines obeyed. Exit code 1 where it is on."""
-    from processes import kill_switch, shm_admin
-
-    instance = shm_admin.instance_of(_load(config))
-    generation = kill_switch.of_instance(instance).generation()
-    _print_kill_switch(generation, kill_switch.echoes(instance))
-    raise typer.Exit(ExitCode.DIFFERENCE if kill_switch.is_on(generation) else ExitCode.OK)
-
-
-def _set_kill_switch(config: Path | None, *, on: bool) -> None:
-    from processes import kill_switch, shm_admin
-
-    instance = shm_admin.instance_of(_load(config))
-    generation = kill_switch.of_instance(instance).set(on)
-    echoes = kill_switch.wait_for_echoes(instance, generation, timeout_s=2.0)
-    _print_kill_switch(generation, echoes)
-    late = [name for name, echo in echoes.items() if echo < generation]
-    if late:
-        raise Failure(f"{', '.join(late)} did not confirm within 2 s", ExitCode.NO_ANSWER)
-
-
-def _print_kill_switch(generation: int, echoes: dict[str, int]) -> None:
-    from processes import kill_switch
-
-    typer.echo(f"kill switch {'ON' if kill_switch.is_on(generation) else 'off'} (generation {generation})")
-    for name, echo in echoes.items():
-        typer.echo(f"  {name}: {'obeys' if echo >= generation else f'has not confirmed, is at generation {echo}'}")
-    if not echoes:
-        typer.echo("  no engine runs")
+app.command()(cli_kill_switch.flatten)
 
 
 # --- shared memory --------------------------------------------------------------------------------------------------

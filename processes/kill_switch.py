@@ -7,11 +7,14 @@ Called by `corelane kill-switch` and by `shm create`, which loads the word from 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from shm.counters import CountersReader
 from shm.instance import Instance
 from shm.layout import ProcessState, Word
 from shm.records import ProcessRow
@@ -89,6 +92,16 @@ class KillSwitch:
             os.close(directory)
 
 
+@dataclass(frozen=True)
+class Command:
+    """One `on` as it began. started_ns: CLOCK_MONOTONIC."""
+
+    started_ns: int
+    generation: int
+    canceled: dict[str, int]
+    """{venue: what its engine had counted} right after the word was set."""
+
+
 def of_instance(instance: Instance) -> KillSwitch:
     """The switch of an instance, with its word where the segments exist."""
     try:
@@ -111,6 +124,16 @@ def echoes(instance: Instance) -> dict[str, int]:
     return found
 
 
+def canceled(instance: Instance) -> dict[str, int]:
+    """{venue: orders that its engine has seen canceled so far} of the engines that run now."""
+    found: dict[str, int] = {}
+    for process in echoes(instance):
+        with contextlib.suppress(SegmentError):
+            counters = CountersReader(instance.segment(f"counters.{process}")).snapshot()["counters"]
+            found[process.removeprefix("trading_engine.")] = counters.get("canceled", 0)
+    return found
+
+
 def wait_for_echoes(instance: Instance, generation: int, timeout_s: float) -> dict[str, int]:
     """Echoes as soon as every running engine has obeyed `generation`, else as they are after the timeout."""
     deadline = time.monotonic() + timeout_s
@@ -122,7 +145,10 @@ def wait_for_echoes(instance: Instance, generation: int, timeout_s: float) -> di
 
 
 def is_alive(pid: int, state: int) -> bool:
-    """Whether the process of a row still runs."""
+    """Whether the process of a row still runs; one that is dead and not yet collected by its parent does not."""
     if not pid or state in (ProcessState.STOPPED, ProcessState.FAILED):
         return False
-    return Path(f"/proc/{pid}").exists()
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

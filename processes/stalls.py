@@ -10,6 +10,7 @@ puts `<point>.reached` in its place and stops itself (SIGSTOP), and goes on with
     trader.published      it is in the ring
     engine.polled         the engine has read it, the ring's tail has not moved
     engine.committed      journaled, tail moved, nothing sent
+    engine.guarded        the last look at kill switch, deadline and epoch is done, the bytes have not left
     engine.sent.NEW       the bytes are with the socket (also .CANCEL, .REPLACE), the reply has not been read
     engine.told.ACCEPTED  a fact of the venue was merged and told (also of every other event type)
 

@@ -41,6 +41,7 @@ from shm.clock import monotonic_ns
 from shm.journal import JournalWriter, read_journal
 from shm.layout import ProcessState, Reason, Word
 from shm.log_ring import DEBUG
+from shm.records import OrderRequest
 from shm.ring import LosslessReader, LosslessWriter
 from shm.table import TableReader, Words
 
@@ -130,7 +131,7 @@ class TradingEngine(VenueProcess):
                 cast(Any, stalls.facts(self._on_fact)),
                 instruments=self._instruments,
                 instance_number=self._instance.number,
-                guard=lambda request: self._engine.guard(request),
+                guard=stalls.after("engine.guarded", self._guard),
                 on_stream=self._on_stream,
                 on_recover=lambda nonce: self._bracket.request(nonce, self._fence.accepted, monotonic_ns()),
             ),
@@ -374,6 +375,9 @@ class TradingEngine(VenueProcess):
         return count
 
     # --- the venue --------------------------------------------------------------------------------------------------
+    def _guard(self, request: OrderRequest) -> Reason:
+        return self._engine.guard(request)
+
     def _on_fact(self, fact: Any) -> None:
         self._engine.merger.on_fact(fact)
 

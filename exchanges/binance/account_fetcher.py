@@ -23,7 +23,7 @@ from exchanges.binance.error_codes import KEY_CODES, WRONG_TIMESTAMP, classify
 from exchanges.binance.messages import RateLimit
 from exchanges.binance.order_budget import QUERY_WEIGHT, OrderBudget
 from exchanges.binance.order_codec import OrderCodec
-from exchanges.binance.order_messages import AccountConfig, SymbolConfig
+from exchanges.binance.order_messages import AccountConfig, OrderReply, PositionRisk, SymbolConfig
 from exchanges.http import HttpFailure, HttpHandler, HttpReply
 from exchanges.order_instruments import OrderInstruments
 from exchanges.order_wire import MalformedMessage
@@ -89,6 +89,11 @@ class BinanceAccountFetcher:
             facts += self._read(self._codec.decode_open_orders, reply)
         return facts
 
+    async def every_open_order(self) -> list[OrderReply]:
+        """Open orders of all symbols, configured or not, as the venue words them. Weight 40."""
+        reply = await self._signed("GET", OPEN_ORDERS, "", 40, Lane.CANCEL)
+        return self._read(lambda body, _time: self._codec.decode_every_order(body), reply)
+
     async def order(self, symbol: str, client_order_id: int) -> OrderEvent | None:
         """STATUS of one order by our id; None: the venue says that it knows no such order. Weight 1."""
         return await self._order(f"symbol={symbol}&origClientOrderId={client_order_id}")
@@ -138,6 +143,11 @@ class BinanceAccountFetcher:
         """Rows of the symbols with a position or open orders; the others have none. Weight 5."""
         return self._read(self._codec.decode_positions, await self._signed("GET", POSITION_RISK, "", 5))
 
+    async def every_position(self) -> list[PositionRisk]:
+        """Positions of all symbols, configured or not, as the venue words them. Weight 5."""
+        reply = await self._signed("GET", POSITION_RISK, "", 5, Lane.CANCEL)
+        return self._read(lambda body, _time: self._codec.decode_every_position(body), reply)
+
     async def balances(self) -> list[BalanceRow]:
         """One row per currency. Weight 5."""
         return self._read(self._codec.decode_balances, await self._signed("GET", BALANCE, "", 5))
@@ -166,6 +176,18 @@ class BinanceAccountFetcher:
     async def cancel_all_of_symbol(self, symbol: str) -> None:
         """Cancel every open order of the symbol, whoever placed it: the caller has looked. Weight 1."""
         await self._signed("DELETE", ALL_OPEN_ORDERS, f"symbol={symbol}", 1, Lane.CANCEL)
+
+    async def cancel_order(self, symbol: str, exchange_order_id: str) -> None:
+        """Cancel one order by the venue's id. Weight 1."""
+        await self._signed("DELETE", ORDER, f"symbol={symbol}&orderId={exchange_order_id}", 1, Lane.CANCEL)
+
+    async def reduce_at_market(self, symbol: str, side: str, quantity: str, client_order_id: int) -> None:
+        """One reduce-only market order, for closing a position in an emergency. quantity: the venue's own text."""
+        query = (
+            f"symbol={symbol}&side={side}&type=MARKET&quantity={quantity}&reduceOnly=true"
+            f"&newClientOrderId={client_order_id}&newOrderRespType=RESULT"
+        )
+        await self._signed("POST", ORDER, query, 1, Lane.CANCEL)
 
     async def arm_countdown(self, symbol: str, countdown_ms: int) -> None:
         """The venue cancels all open orders of the symbol when this is not repeated in time; 0 disarms. Weight 10."""

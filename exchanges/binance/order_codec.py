@@ -290,6 +290,10 @@ class OrderCodec:
             if self._instruments.by_symbol(reply.symbol) is not None
         ]
 
+    def decode_every_order(self, body: bytes) -> list[OrderReply]:
+        """Reply of GET openOrders as it is worded, of all symbols. Raises MalformedMessage."""
+        return decode(self._replies, body, "openOrders")
+
     def decode_user_trades(self, body: bytes, receive_time_ns: int) -> list[OrderEvent]:
         """Reply of GET userTrades as FILLs of both parts, without client order id. Raises MalformedMessage."""
         facts = []
@@ -429,6 +433,10 @@ class OrderCodec:
                 row.exchange_time_ns, row.receive_time_ns = risk.update_time_ms * NS_PER_MS, receive_time_ns
                 rows.append(row)
         return rows
+
+    def decode_every_position(self, body: bytes) -> list[PositionRisk]:
+        """Reply of positionRisk as it is worded, of all symbols. Raises MalformedMessage."""
+        return decode(self._position_risks, body, "positionRisk")
 
     def decode_balances(self, body: bytes, receive_time_ns: int) -> list[BalanceRow]:
         """Rows of balance, one per currency. Raises MalformedMessage."""

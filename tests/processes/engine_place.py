@@ -61,7 +61,7 @@ receive_window_ms = 500
 max_order_quantity = {{ BTCUSDT = "1" }}
 max_order_notional = "100000"
 max_position = {{ BTCUSDT = "5" }}
-max_open_orders = 50
+max_open_orders = 200
 max_orders_per_second = 1000.0
 collar = 0.5
 [log]

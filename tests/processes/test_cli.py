@@ -62,7 +62,7 @@ def test_the_module_is_the_command():
     [[], ["demo"], ["up"], ["down"], ["market-server"],
      ["trading-engine"], ["position-server"], ["trader"], ["simulator"],
      ["ctl"], ["shm", "create"], ["shm", "ls"], ["shm", "rm"], ["config", "check"], ["config", "show"],
-     ["config", "example"], ["kill-switch", "on"], ["kill-switch", "off"], ["kill-switch", "status"]],
+     ["config", "example"], ["kill-switch", "on"], ["kill-switch", "off"], ["kill-switch", "status"], ["flatten"]],
 )  # fmt: skip
 def test_every_command_has_help(words):
     result = RUNNER.invoke(cli.app, [*words, "--help"])
@@ -146,7 +146,7 @@ def test_segments_are_made_listed_and_removed(config):
 
 def test_the_kill_switch_says_what_it_did(config):
     shm_admin.create(config)
-    result = RUNNER.invoke(cli.app, ["kill-switch", "on", "-c", config.path])
+    result = RUNNER.invoke(cli.app, ["kill-switch", "on", "--word-only", "-c", config.path])
     assert result.exit_code == 0
     assert "kill switch ON (generation 1)\n  no engine runs" in result.output
     assert RUNNER.invoke(cli.app, ["kill-switch", "status", "-c", config.path]).exit_code == ExitCode.DIFFERENCE
@@ -165,7 +165,7 @@ def test_an_engine_that_does_not_confirm_is_named(corelane, config):
     row = ProcessRow()
     row.pid, row.state = os.getpid(), int(ProcessState.READY)
     TableWriter(instance.segment("status"), row=number).write(number, row)
-    result = corelane("kill-switch", "on", "-c", config.path)
+    result = corelane("kill-switch", "on", "--word-only", "-c", config.path)
     assert result.returncode == ExitCode.NO_ANSWER
     assert "trading_engine.binance did not confirm within 2 s" in result.stderr
     assert "has not confirmed, is at generation 0" in result.stdout
