@@ -250,7 +250,7 @@ def new_strategy(
 # --- control --------------------------------------------------------------------------------------------------------
 @app.command()
 def ctl(
-    process: Annotated[str, typer.Argument(help='A process, like trader or trading_engine.binance, or "all".')],
+    process: Annotated[str, typer.Argument(help='Processes, like trader or trader,trading_engine.binance; or "all".')],
     command: Annotated[str, typer.Argument(help='What it shall do; "commands" lists what it knows.')],
     arguments: Annotated[
         list[str] | None,
@@ -263,7 +263,7 @@ def ctl(
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Send a command to one running process, or to all, and print the answers.
+    """Send a command to one running process, several or all, and print the answers.
 
     The trader's own: set-param, set-limit, reset-loss, pause, resume, stop, each with a strategy's NAME; swap-strategy
     NAME [FILE.py:Class]; cancel-all; restart [--keep | --cancel], which waits and says how long there were no quotes.
@@ -276,7 +276,7 @@ def ctl(
         if command != "restart":
             raise Failure("--keep and --cancel: found with another command, expected with restart", ExitCode.CONFIG)
         given["orders"] = "keep" if keep else "cancel"
-    names = control.running(run_dir) if process == "all" else [process]
+    names = control.running(run_dir) if process == "all" else list(dict.fromkeys(filter(None, process.split(","))))
     if not names:
         raise Failure(f"nothing is running: no control socket in {run_dir}", ExitCode.NO_ANSWER)
     answers: dict[str, Any] = {}

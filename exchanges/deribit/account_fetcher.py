@@ -1,9 +1,9 @@
 """Signed JSON-RPC over HTTP of Deribit: the account's orders, trades, positions, balances, and cancels.
 
-The rule: nothing is retried here, and no order is placed here: cancel-on-disconnect covers only what a WebSocket has
-created. No usable answer is VenueUnavailable, the venue's no is VenueRefused (with reason VENUE_SIGNATURE where key or
-signature are wrong, so that a process can end instead of going on). Every call takes its credits from the budget first;
-where that is used up, VenueUnavailable says until when.
+The rule: nothing is retried here, and no order that could rest is placed here: cancel-on-disconnect covers only what a
+WebSocket has created. No usable answer is VenueUnavailable, the venue's no is VenueRefused (with reason VENUE_SIGNATURE
+where key or signature are wrong, so that a process can end instead of going on). Every call takes its credits from the
+budget first; where that is used up, VenueUnavailable says until when.
 
 Orders are remembered for 30 minutes after their end and trades for a day; what is older is read from the history.
 
@@ -17,13 +17,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from exchanges.adapter import VenueRefused, VenueUnavailable
 from exchanges.deribit.auth import RequestSigner
 from exchanges.deribit.endpoints import API, GET_TIME
 from exchanges.deribit.error_codes import GONE_CODES, KEY_CODES, classify
 from exchanges.deribit.order_budget import CREDITS, MATCHING, REQUEST_COST, OrderBudget
-from exchanges.deribit.order_codec import NS_PER_MS, STATE_BY_LABEL, OrderCodec, currency_of, parameters
-from exchanges.deribit.order_messages import AccountLimits, Reply
+from exchanges.deribit.order_codec import CANCEL, NS_PER_MS, STATE_BY_LABEL, OrderCodec, currency_of, parameters
+from exchanges.deribit.order_messages import AccountLimits, Order, Position, Reply
 from exchanges.http import HttpHandler
 from exchanges.order_instruments import OrderInstruments
 from exchanges.order_wire import MalformedMessage
@@ -76,6 +78,16 @@ class DeribitAccountFetcher:
         wanted = {instrument.id for symbol in symbols if (instrument := self._instruments.by_symbol(symbol))}
         facts = self._read(self._codec.decode_orders, await self._call(OPEN_ORDERS, {}, lane))
         return [fact for fact in facts if fact.instrument_id in wanted]
+
+    async def every_open_order(self) -> list[Order]:
+        """Open orders of all instruments, configured or not, as the venue words them."""
+        reply = await self._call(OPEN_ORDERS, {}, Lane.CANCEL)
+        return self._read(lambda result, _time: self._codec.decode_every_order(result), reply)
+
+    async def every_position(self) -> list[Position]:
+        """Positions of all instruments, configured or not, as the venue words them."""
+        reply = await self._call(POSITIONS, {"currency": "any"}, Lane.CANCEL)
+        return self._read(lambda result, _time: self._codec.decode_every_position(result), reply)
 
     async def order(self, symbol: str, client_order_id: int) -> OrderEvent | None:
         """STATUS of one order by our id; None: the venue says that it knows no such order."""
@@ -171,6 +183,18 @@ class DeribitAccountFetcher:
     async def cancel_all_of_symbol(self, symbol: str) -> None:
         """Cancel every open order of the instrument, whoever placed it: the caller has looked."""
         await self._call(CANCEL_ALL_OF_INSTRUMENT, {"instrument_name": symbol}, Lane.CANCEL, bucket=MATCHING)
+
+    async def cancel_order(self, exchange_order_id: str) -> None:
+        """Cancel one order by the venue's id."""
+        await self._call(CANCEL, {"order_id": exchange_order_id}, Lane.CANCEL, bucket=MATCHING)
+
+    async def reduce_at_market(self, method: str, symbol: str, amount: str, client_order_id: int) -> None:
+        """One reduce-only market order, for closing a position in an emergency. amount: the venue's own text."""
+        query = {
+            "instrument_name": symbol, "amount": msgspec.Raw(amount.encode()), "type": "market", "reduce_only": True,
+            "label": str(client_order_id),
+        }  # fmt: skip
+        await self._call(method, query, Lane.CANCEL, bucket=MATCHING)
 
     # --- transport --------------------------------------------------------------------------------------------------
     async def send(self, method: str, text: str, *, signed: bool = True) -> tuple[Reply, int]:

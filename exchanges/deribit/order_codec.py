@@ -285,6 +285,14 @@ class OrderCodec:
             if self._instruments.by_symbol(order.instrument_name) is not None
         ]
 
+    def decode_every_order(self, result: bytes) -> list[Order]:
+        """Result of a list of orders as it is worded, of all instruments. Raises MalformedMessage."""
+        return decode(self._orders, result, "orders")
+
+    def decode_every_position(self, result: bytes) -> list[Position]:
+        """Result of get_positions as it is worded, of all instruments. Raises MalformedMessage."""
+        return decode(self._positions, result, "positions")
+
     def decode_trade_page(self, result: bytes, receive_time_ns: int) -> tuple[list[OrderEvent], bool]:
         """FILLs of both parts, and whether there are more. Raises MalformedMessage."""
         page = decode(self._page, result, "user trades")

@@ -181,6 +181,14 @@ def test_a_command_for_nobody_is_one_sentence(corelane, config):
     assert "nothing is running" in result.stderr
 
 
+def test_several_processes_are_asked_and_each_failure_is_its_own_sentence(corelane, config):
+    result = corelane("ctl", "trader,trading_engine.binance,trader", "status", "-c", config.path)
+    assert result.returncode == ExitCode.NO_ANSWER
+    assert [line.split(":")[1] for line in result.stderr.splitlines()] == [
+        " trader is not running", " trading_engine.binance is not running",
+    ]  # fmt: skip
+
+
 def test_arguments_of_a_command_are_key_value(corelane, config):
     result = corelane("ctl", "trader", "set-param", "mm", "gamma", "-c", config.path)
     assert result.returncode == ExitCode.CONFIG
