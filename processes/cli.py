@@ -27,7 +27,7 @@ app = typer.Typer(
     name="corelane",
     help="Shared-memory, low-latency crypto trading on one Linux host.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

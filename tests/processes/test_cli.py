@@ -181,6 +181,11 @@ def test_a_command_for_nobody_is_one_sentence(corelane, config):
     assert "nothing is running" in result.stderr
 
 
+def test_the_shell_completes_commands():
+    asked = {"_CORELANE_COMPLETE": "complete_bash", "COMP_WORDS": "corelane kill-switch o", "COMP_CWORD": "2"}
+    assert RUNNER.invoke(cli.app, [], prog_name="corelane", env=asked).output.split() == ["on", "off"]
+
+
 def test_several_processes_are_asked_and_each_failure_is_its_own_sentence(corelane, config):
     result = corelane("ctl", "trader,trading_engine.binance,trader", "status", "-c", config.path)
     assert result.returncode == ExitCode.NO_ANSWER
