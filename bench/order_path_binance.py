@@ -12,6 +12,9 @@ refuses every order, so that nothing piles up, and no reply is under way while a
     rest        over REST with HMAC, until aiohttp says that the request's head is with its transport
     plain_hmac  a peer that does less: an order of ready decimal text, urlencode, hmac, json, a socket of the same kind;
                 no gate, no journal, no order state. It is what connectors do for a request
+    ccxt        binanceusdm's create_order until its HTTP client has the finished request, in a process of its own on
+                the same core ($CORELANE_DECODE_PEERS, else build/decode-peers, which `make bench` makes); what aiohttp
+                does after that is left out
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import json
 import logging
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -79,7 +83,11 @@ BTC = OrderInstrument(instrument_id(1, 0), "BTCUSDT", price_scale=2, quantity_sc
 KEY, SECRET = "k" * 64, "s" * 64
 WARM = 300
 REFUSED = {"code": -2019, "msg": "Margin is insufficient."}
-SHARES = {"session": 1.0, "hmac": 1.0, "ed25519": 1.0, "rest": 0.2, "plain_hmac": 1.0}
+PEERS_PYTHON = Path(
+    os.environ.get("CORELANE_DECODE_PEERS")
+    or Path(__file__).resolve().parent.parent / "build" / "decode-peers" / "bin" / "python"
+)
+SHARES = {"session": 1.0, "hmac": 1.0, "ed25519": 1.0, "rest": 0.2, "plain_hmac": 1.0, "ccxt": 0.2}
 """Of our samples; a round trip over REST takes the venue's process long."""
 
 
@@ -286,14 +294,50 @@ class Plain(picows.WSListener):
         return result
 
 
-async def measure(samples: int, blocks: int, folder: Path, segments: dict[str, Segment], port: int) -> list[Series]:
+class Ccxt:
+    """The process of bench/_order_peers.py; `missing` says why there is none."""
+
+    def __init__(self, core: int) -> None:
+        self.missing = "" if PEERS_PYTHON.exists() else f"no {PEERS_PYTHON}"
+        if self.missing:
+            return
+        self._process = subprocess.Popen(
+            ["taskset", "-c", str(core), PEERS_PYTHON, Path(__file__).with_name("_order_peers.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._answer()
+
+    def block(self, count: int) -> Samples:
+        assert self._process.stdin is not None
+        print(json.dumps({"count": count}), file=self._process.stdin, flush=True)
+        return np.array(self._answer()["ns"], np.int64)
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            sys.exit(f"order_path_binance: ccxt's process ended with {self._process.wait()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def close(self) -> None:
+        if not self.missing:
+            self._process.terminate()
+            self._process.wait()
+
+
+async def measure(
+    samples: int, blocks: int, folder: Path, segments: dict[str, Segment], port: int, ccxt: Ccxt
+) -> list[Series]:
     ways = {
         "session": ("websocket", ed25519_pem(), ""),
         "hmac": ("websocket", SECRET, ""),
         "ed25519": ("websocket", ed25519_pem(), "/no-session"),
         "rest": ("rest", SECRET, ""),
     }
-    series = [Series(name) for name in SHARES]
+    series = [Series(name) for name in SHARES if name != "ccxt" or not ccxt.missing]
     running: list[asyncio.Task[None]] = []
     _, plain = await picows.ws_connect(Plain, f"ws://127.0.0.1:{port}/ws-fapi/v1")
     try:
@@ -302,6 +346,8 @@ async def measure(samples: int, blocks: int, folder: Path, segments: dict[str, S
                 count = WARM if block < 0 else max(1, int(samples * SHARES[one.name]) // blocks)
                 if one.name == "plain_hmac":
                     found = await plain.block(count)
+                elif one.name == "ccxt":
+                    found = ccxt.block(count)
                 else:
                     engine = Engine(folder, segments, port, ways[one.name])
                     found = await engine_block(engine, count, running)
@@ -345,6 +391,7 @@ async def engine_block(engine: Engine, count: int, running: list[asyncio.Task[No
 def main() -> int:
     options = arguments(__doc__ or "", 20_000)
     core, other = cores()
+    ccxt = Ccxt(core)
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -366,8 +413,9 @@ def main() -> int:
         for what, shape in shapes.items():
             segments[what] = Segment.create(name + what, *shape)
         with tempfile.TemporaryDirectory() as folder:
-            series = uvloop.run(measure(options.samples, options.blocks, Path(folder), segments, port))
+            series = uvloop.run(measure(options.samples, options.blocks, Path(folder), segments, port, ccxt))
     finally:
+        ccxt.close()
         for segment in segments.values():
             Segment.remove(segment.name)
         os.kill(child, signal.SIGKILL)
@@ -379,7 +427,12 @@ def main() -> int:
     report.notes.append(f"the write to the kernel behind it, p50: {float(np.median(WRITTEN)) / 1e3:.1f} us")
     for way in ("session", "hmac"):
         report.notes.append(f"{way} / plain_hmac, p50: {ratio(by_name[way], by_name['plain_hmac']):.2f}")
-    report.notes.append("ccxt and the venue's connector: this bench has no way to drive them yet, not measured")
+    if ccxt.missing:
+        report.notes.append(f"ccxt: not measured ({ccxt.missing})")
+    else:
+        for way in ("session", "hmac"):
+            report.notes.append(f"{way} / ccxt, p50: {ratio(by_name[way], by_name['ccxt']):.3f}")
+    report.notes.append("cryptofeed sends no orders; nautilus_trader signs inside its execution client: not measured")
     return report.finish(options)
 
 
