@@ -275,6 +275,7 @@ class TradingEngine(VenueProcess):
         for task in (self._ticks(), self._flushes(), self._countdowns(), self._audits(), self._clocks()):
             self._spawn(task)
         self._spawn(self._gateway.run())
+        self._books.refresh()  # or the first orders would be refused for books that nobody has looked at
         self._start_polling()
         stopping = asyncio.ensure_future(service.stopping.wait())
         waited: set[asyncio.Future[Any]] = {stopping, self._failed}

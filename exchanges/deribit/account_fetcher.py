@@ -84,11 +84,6 @@ class DeribitAccountFetcher:
         reply = await self._call(OPEN_ORDERS, {}, Lane.CANCEL)
         return self._read(lambda result, _time: self._codec.decode_every_order(result), reply)
 
-    async def every_position(self) -> list[Position]:
-        """Positions of all instruments, configured or not, as the venue words them."""
-        reply = await self._call(POSITIONS, {"currency": "any"}, Lane.CANCEL)
-        return self._read(lambda result, _time: self._codec.decode_every_position(result), reply)
-
     async def order(self, symbol: str, client_order_id: int) -> OrderEvent | None:
         """STATUS of one order by our id; None: the venue says that it knows no such order."""
         query = {"currency": currency_of(symbol), "label": str(client_order_id)}
@@ -164,6 +159,11 @@ class DeribitAccountFetcher:
     async def positions(self) -> list[PositionRow]:
         """Rows of the instruments with a position; the venue may leave the others out."""
         return self._read(self._codec.decode_positions, await self._call(POSITIONS, {"currency": "any"}))
+
+    async def every_position(self) -> list[Position]:
+        """Positions of all instruments, configured or not, as the venue words them."""
+        reply = await self._call(POSITIONS, {"currency": "any"}, Lane.CANCEL)
+        return self._read(lambda result, _time: self._codec.decode_every_position(result), reply)
 
     async def balances(self) -> list[BalanceRow]:
         """One row per currency."""

@@ -289,10 +289,6 @@ class OrderCodec:
         """Result of a list of orders as it is worded, of all instruments. Raises MalformedMessage."""
         return decode(self._orders, result, "orders")
 
-    def decode_every_position(self, result: bytes) -> list[Position]:
-        """Result of get_positions as it is worded, of all instruments. Raises MalformedMessage."""
-        return decode(self._positions, result, "positions")
-
     def decode_trade_page(self, result: bytes, receive_time_ns: int) -> tuple[list[OrderEvent], bool]:
         """FILLs of both parts, and whether there are more. Raises MalformedMessage."""
         page = decode(self._page, result, "user trades")
@@ -405,6 +401,10 @@ class OrderCodec:
                 row.receive_time_ns = receive_time_ns
                 rows.append(row)
         return rows
+
+    def decode_every_position(self, result: bytes) -> list[Position]:
+        """Result of get_positions as it is worded, of all instruments. Raises MalformedMessage."""
+        return decode(self._positions, result, "positions")
 
     def decode_balances(self, result: bytes, receive_time_ns: int) -> list[BalanceRow]:
         """Rows of get_account_summaries, one per currency. Raises MalformedMessage."""

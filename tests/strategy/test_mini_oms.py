@@ -505,7 +505,7 @@ def test_an_order_that_aged_out_ends_without_the_collector() -> None:
     gc.disable()
     try:
         for counter in range(mini_oms.CLOSED_KEPT + 500):
-            number = client_order_id(INSTANCE, 1, 1, counter)
+            number = client_order_id(INSTANCE, 1, 54_321, counter)  # an epoch that no other test's orders have
             oms.create(number, 1, INSTRUMENT, Side.BUY, 10000, 1, 0)
             word = event(EventType.FILL, number, last_quantity=1, last_price=10000, trade_id=b"1", parts=3)
             oms.apply(word, INSTRUMENT, 1)
