@@ -22,11 +22,9 @@ from processes import cli
 from processes.trading_engine import REQUESTS_A_TURN, TradingEngine
 from shm.layout import EventType, RequestType
 
-COMMIT_LATE_S = 0.5
-
 
 def commit_after_send() -> None:
-    """The ring's tail moves only after the bytes have left."""
+    """The ring's tail moves only after the bytes have left: here, with the next request."""
 
     def send(self: Any, request: Any, send: Any) -> None:
         self._events.request(request)
@@ -34,11 +32,11 @@ def commit_after_send() -> None:
 
     def drain(self: Any) -> int:
         count = 0
-        while count < REQUESTS_A_TURN and (request := self._reader.poll()) is not None:
-            self._on_request(request)
+        while count < REQUESTS_A_TURN and self._reader.has_next():
+            if not count:
+                self._reader.commit()
+            self._on_request(self._reader.poll())
             count += 1
-        if count:
-            self._loop.call_later(COMMIT_LATE_S, self._reader.commit)
         return count
 
     OrderEngine._send = send  # type: ignore[method-assign]

@@ -39,6 +39,9 @@ MULTIPLIER = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
 APPLIED = 0
 """Word in which the consumer of a lossless ring keeps the last number whose effect happened."""
+ALLOWED = 1
+"""Word with the last number that the writer may write so far: the deaths are spread over the whole run by it, however
+fast the machine is."""
 FAULTS = ("none", "skip the invalidate", "publish before copy")
 
 
@@ -108,9 +111,9 @@ def make_hook(seed: int, kill_chance: float) -> Callable[[StallPoint, int], None
 
 
 # --- what the processes do ------------------------------------------------------------------------------------------
-def write(name: str, last: int, seed: int, hooked: int, fault: str) -> None:
+def write(name: str, words_name: str, last: int, seed: int, hooked: int, fault: str) -> None:
     """Publish up to number `last`, the first `hooked` records of it with stalls and kills inside of the protocol."""
-    segment = Segment.attach(name)
+    segment, words = Segment.attach(name), Words(Segment.attach(words_name))
     record = OrderRequest()
     if fault:
         faulty = FaultyWriter(segment, fault)
@@ -128,9 +131,13 @@ def write(name: str, last: int, seed: int, hooked: int, fault: str) -> None:
         publish = writer.publish
     first = writer.published + 1
     writer.stall_hook = make_hook(seed, 2e-4) if hooked else None
+    allowed = 0
     for number in range(first, last + 1):
         if number == first + hooked:
             writer.stall_hook = None
+        while number > allowed:
+            os.sched_yield()
+            allowed = words.load(ALLOWED)
         fill(record, number)
         while not publish(record):
             os.sched_yield()
@@ -232,7 +239,7 @@ def run(
     deaths = 0
     try:
         Segment.create(base + ".ring", kind, capacity, slot_stride(RecordKind.ORDER_REQUEST)).close()
-        Segment.create(base + ".words", SegmentKind.WORDS, WORD_COUNT, 8).close()
+        words = Words(Segment.create(base + ".words", SegmentKind.WORDS, WORD_COUNT, 8))
         with children() as start:
 
             def begin(role: int, life: int) -> Child:
@@ -240,7 +247,7 @@ def run(
                 hooked = 3000 if life % 2 == 0 and deaths < kills and not fault else 0
                 draw = chance.randrange(1 << 30)
                 if role == 0:
-                    return start(write, base + ".ring", records, draw, hooked, fault)
+                    return start(write, base + ".ring", base + ".words", records, draw, hooked, fault)
                 if role == 1 and lossless:
                     return start(consume, base + ".ring", base + ".words", records, draw, hooked)
                 return start(read, base + ".ring", records, life == 0)
@@ -249,6 +256,7 @@ def run(
             alive = {role: begin(role, 0) for role in reversed(range(processes))}
             lives = dict.fromkeys(alive, 0)
             while alive:
+                words.store(ALLOWED, records * (deaths + 1) // (kills + 1) if deaths < kills and not fault else records)
                 time.sleep(0.002 + chance.random() * 0.02)
                 if deaths < kills and not fault:
                     alive[chance.choice(list(alive))].kill()
