@@ -257,7 +257,7 @@ async def test_the_server_pings_answers_pings_and_ends_old_connections() -> None
 
 
 async def test_a_client_that_never_answers_pings_is_dropped() -> None:
-    async with venue(ping_interval_s=0.02, pong_timeout_s=0.1) as (server, client):
+    async with venue(ping_interval_s=0.02, pong_timeout_s=0.5) as (server, client):
         stream = await client.session.ws_connect(client.server.stream_url + "/public/ws", autoping=False)
         await until(lambda: len(server.hub.connections) == 1)
         await until(lambda: not server.hub.connections)
