@@ -7,7 +7,8 @@ values. A difference that counts is told as a record with both sides (journal, e
 it is healed by the venue's word alone: facts are merged, an order that is not listed is followed up by settlement, the
 gate takes the venue's position.
 
-Orders with an unknown outcome or a request in flight are not compared: somebody is asking about them already.
+Orders with an unknown outcome or a request in flight are not compared: somebody is asking about them already. An order
+that the venue counts as filled further than our fills add up to is compared always.
 
 Who calls it: processes/trading_engine.py, on its timer and for `corelane ctl ... audit`.
 """
@@ -129,6 +130,13 @@ class Audit:
                 subject = Subject(AuditSubject.ORDER, order.instrument_id, order.client_order_id)
                 self._put(look, subject, _remaining(order), 0)
                 look.not_listed[subject] = order
+        for order in (*self._store.open_orders(), *self._store.closed_orders()):
+            if order.external or not (order.untold_quantity or (order.fills_missing and not order.closed)):
+                continue
+            subject = Subject(AuditSubject.ORDER, order.instrument_id, order.client_order_id)
+            told = order.cumulative_quantity - order.untold_quantity
+            filled = max(order.cumulative_quantity, order.venue_cumulative)
+            self._put(look, subject, order.quantity - told, order.quantity - filled)
 
     def _compare_trades(self, look: Look) -> None:
         for instrument_id, trades in look.download.trades.items():
@@ -191,6 +199,10 @@ class Audit:
             self._merger.on_fact(fact)
         for instrument_id, trades in look.download.trades.items():
             await self._bracket.merge_trades(instrument_id, trades, 0)
+        for subject in found:
+            order = self._store.get(subject.client_order_id)
+            if subject.kind == AuditSubject.ORDER and order is not None:
+                order.untold_quantity = 0
         for subject, order in look.not_listed.items():
             if subject in found and not order.closed:
                 self._merger.doubt(order)

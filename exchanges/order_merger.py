@@ -536,8 +536,16 @@ class OrderMerger:
 
     def fills_known(self, order: Order, total: int) -> None:
         """The venue's list of this order's trades is complete and sums up to `total`. Where that is more than was
-        counted here, the rest was told in an earlier life of this engine (below the watermark)."""
+        counted here, the rest was told in an earlier life of this engine (below the watermark). Of an order whose
+        request we have that cannot be: the venue's ids went backwards, and the audit tells it with both sides."""
         if total > order.cumulative_quantity:
+            if order.new is not None:
+                order.untold_quantity += total - order.cumulative_quantity
+                self._count("contradictions")
+                self._log.error(
+                    "order %d: the venue filled %d of it in trades that count as told before this order",
+                    order.client_order_id, order.untold_quantity,
+                )  # fmt: skip
             order.cumulative_quantity = total
             self._finish(order, OrderEvent())
             self._store.changed(order)

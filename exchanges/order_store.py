@@ -67,7 +67,7 @@ class Order:
         "ended_by", "ending_reason", "epoch", "exchange_order_id",
         "exchange_time_ns", "exec_flags", "external", "final_cumulative", "instrument_id", "missing_since_ns", "new",
         "order_type", "price", "quantity", "replaces", "requests", "side", "state", "strategy_id",
-        "terms_time_ns", "time_in_force", "venue_cumulative",
+        "terms_time_ns", "time_in_force", "untold_quantity", "venue_cumulative",
     )  # fmt: skip
 
     def __init__(self, client_order_id: int, instrument_id: int) -> None:
@@ -78,6 +78,9 @@ class Order:
         self.side = self.order_type = self.time_in_force = self.exec_flags = 0
         self.price = self.quantity = 0
         self.cumulative_quantity = self.venue_cumulative = 0
+        self.untold_quantity = 0
+        """What the venue counts as filled and no FILL of ours told, although we saw this order from its first byte on.
+        The audit tells it and sets it back."""
         self.state = OrderState.PENDING_NEW
         self.external = False
         self.accepted = False

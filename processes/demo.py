@@ -240,7 +240,7 @@ class _Session:
             return
         for name, found in strategies.items():
             if found["state"] == "FAILED":
-                report.notes.append(f"strategy {name} was stopped: {found['text']}")
+                report.failed_strategies[name] = found["text"]
 
     def _arm(self, fault: Mapping[str, Any]) -> None:
         for name in self._view.venues:

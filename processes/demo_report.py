@@ -77,11 +77,13 @@ class DemoReport:
     segments_left: int = 0
     notes: list[str] = field(default_factory=list)
     actions: list[Outcome] = field(default_factory=list)
+    failed_strategies: dict[str, str] = field(default_factory=dict)
+    """What each of them raised, and where. They stopped trading, so the books of a quiet market may well agree."""
 
     @property
     def good(self) -> bool:
-        """Both sides agree, and every live action was done."""
-        return self.agree and all(one.good for one in self.actions)
+        """Both sides agree, every live action was done, and no strategy failed."""
+        return self.agree and all(one.good for one in self.actions) and not self.failed_strategies
 
     @property
     def agree(self) -> bool:
@@ -125,6 +127,7 @@ def as_json(report: DemoReport) -> dict[str, Any]:
         "faults": report.faults,
         "notes": report.notes,
         "actions": [vars(one).copy() for one in report.actions],
+        "failed_strategies": report.failed_strategies,
     }
 
 
@@ -187,6 +190,7 @@ def in_words(report: DemoReport) -> str:
     if report.actions:
         lines += ["", "Live actions:", *demo_script.in_words(report.actions)]
     lines += ["", *report.notes]
+    lines += [f"strategy {name} was stopped: {text}" for name, text in report.failed_strategies.items()]
     left = f"{report.processes_left} processes and {report.segments_left} segments left behind."
     verdict = "AGREE: our books and the venue's are the same." if report.agree else "DIFFER: see above."
     return "\n".join([*lines, left, verdict]).replace("\n\n\n", "\n\n")

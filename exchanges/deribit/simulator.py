@@ -56,6 +56,7 @@ from exchanges.simulator.flow import (
     Snapshot,
     Top,
 )
+from exchanges.simulator.ids import first_id
 from exchanges.simulator.ledger import Account
 from exchanges.simulator.options import check_options
 from exchanges.simulator.orders import OrderRules, Report
@@ -222,7 +223,9 @@ class SimulatorServer(LoopbackServer):
 
     # --- the market ------------------------------------------------------------------------------------------------
     def _open_market(self, listing: Listing, snapshot: Snapshot) -> MarketState:
-        market = self.venue.markets[listing.name] = MarketState(listing, time_ms=snapshot.time_ms)
+        market = self.venue.markets[listing.name] = MarketState(
+            listing, time_ms=snapshot.time_ms, next_seq=first_id(snapshot.time_ms)
+        )
         self.venue.book(listing.name).load(snapshot.bids, snapshot.asks, snapshot.update_id)
         if listing.perpetual:
             self.venue.indices.setdefault(listing.index, self.venue.book(listing.name).mid.quantize(Decimal("0.01")))

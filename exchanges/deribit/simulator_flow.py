@@ -19,6 +19,7 @@ from exchanges.deribit.simulator_pricing import YEAR_MS, value
 from exchanges.simulator.book import Level
 from exchanges.simulator.flow import AggregateTrade, Delta, MarketEvent, MarketTrade, MarkTick, Snapshot, Top
 from exchanges.simulator.generator import GeneratedFlow
+from exchanges.simulator.ids import first_id
 
 RAW_EVERY_NS = 20_000_000
 """Time that one change of the raw book gathers."""
@@ -90,8 +91,8 @@ class VenueFlow:
 
     def follow(self, listing: Listing) -> Snapshot:
         """A contract begins to trade; its first book."""
-        follower = _Follower(listing, self._rng)
         now_ms = self.base_ms + self._made_ns // 1_000_000
+        follower = _Follower(listing, self._rng, first_id(now_ms) + listing.instrument_id * 1000)
         self._last_id += 1
         follower.last_id = self._last_id
         follower.make(self._middles[listing.underlying], now_ms)
@@ -164,13 +165,13 @@ class VenueFlow:
 class _Follower:
     """Book of one follower."""
 
-    def __init__(self, listing: Listing, rng: np.random.Generator) -> None:
+    def __init__(self, listing: Listing, rng: np.random.Generator, first_trade_id: int) -> None:
         self.listing = listing
         self.last_id = 0
         self._rng = rng
         self._bids: dict[Decimal, Decimal] = {}
         self._asks: dict[Decimal, Decimal] = {}
-        self._next_trade_id = 5_000_000 + listing.instrument_id * 1000
+        self._next_trade_id = first_trade_id
 
     def levels(self) -> tuple[list[Level], list[Level]]:
         return sorted(self._bids.items()), sorted(self._asks.items())
@@ -229,7 +230,8 @@ class _Follower:
             return None
         price = max(side) if hits_bid else min(side)
         quantity = min(self.listing.instrument.lot_size * int(self._rng.integers(1, 20)), side[price])
-        self._next_trade_id += 1
-        return MarketTrade(
+        trade = MarketTrade(
             due, self.listing.name, now_ms, now_ms, None, None, price, quantity, hits_bid, self._next_trade_id
         )
+        self._next_trade_id += 1
+        return trade

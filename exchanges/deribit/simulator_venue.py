@@ -24,6 +24,7 @@ from exchanges.simulator.book import MarketBook
 from exchanges.simulator.exchange import SimulatedExchange
 from exchanges.simulator.faults import FaultRegistry
 from exchanges.simulator.flow import MarketTrade
+from exchanges.simulator.ids import Ids
 from exchanges.simulator.ledger import Account, Position
 from exchanges.simulator.messages import MessageLog
 from exchanges.simulator.orders import Order, Report, Trade
@@ -96,7 +97,7 @@ class MarketState:
     state: str = "open"
     time_ms: int = 0
     trades: deque[PublicTrade] = field(default_factory=lambda: deque(maxlen=RECENT_TRADES))
-    next_seq: int = 100_000
+    next_seq: int = 1
     last_price: Decimal | None = None
     tick_direction: int = 0
     high: Decimal | None = None
@@ -133,7 +134,7 @@ class Venue:
         """Positions counted from the last settlement on, by (core account, symbol)."""
         self.trade_numbers: dict[int, tuple[int, int]] = {}
         """(trade_seq, tick_direction) of our own fills by the exchange core's id."""
-        self._own_seq: Counter[str] = Counter()
+        self._own_seq: dict[str, Ids] = {}
         self.account_cod: set[str] = set()
         """Accounts whose new connections start with cancel-on-disconnect."""
         self.failure: BaseException | None = None
@@ -220,6 +221,6 @@ class Venue:
             trade = report.trade
             if trade is not None:
                 self.session(core_account, trade.symbol).fill(trade.is_buy, trade.price, trade.quantity)
-                self._own_seq[trade.symbol] += 1
+                numbers = self._own_seq.setdefault(trade.symbol, Ids(self.clock_ms))
                 direction = self.markets[trade.symbol].tick_direction
-                self.trade_numbers[trade.trade_id] = (self._own_seq[trade.symbol], direction)
+                self.trade_numbers[trade.trade_id] = (numbers.next(), direction)

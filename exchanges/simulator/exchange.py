@@ -17,6 +17,7 @@ from decimal import Decimal
 
 from exchanges.simulator.book import Level
 from exchanges.simulator.errors import OrderRefused, Refusal
+from exchanges.simulator.ids import Ids
 from exchanges.simulator.instrument import Instrument
 from exchanges.simulator.ledger import Account, money
 from exchanges.simulator.matching import Matcher
@@ -37,9 +38,6 @@ from exchanges.simulator.orders import (
 
 ZERO = Decimal(0)
 MAX_AMENDMENTS = 10_000
-FIRST_ORDER_ID = 33_878_890_001
-FIRST_TRADE_ID = 8_123_340_001
-"""Ids of our fills count on their own: a recorded market's ids must not be given twice."""
 
 DEFAULT_RULES = OrderRules()
 OnReports = Callable[[str, list[Report]], None]
@@ -68,8 +66,7 @@ class SimulatedExchange:
         self._open: dict[tuple[str, str], dict[int, Order]] = {}
         self._countdowns: dict[tuple[str, str], int] = {}
         self._good_till: dict[int, Order] = {}
-        self._next_order_id = FIRST_ORDER_ID
-        self._next_trade_id = FIRST_TRADE_ID
+        self._order_ids, self._trade_ids = Ids(clock_ms), Ids(clock_ms)
         self._reports: list[Report] = []
         self._depth = 0
 
@@ -163,8 +160,7 @@ class SimulatedExchange:
                 raise OrderRefused(Refusal.FILL_OR_KILL)
             if dry_run:
                 return order
-            order.order_id = self._next_order_id
-            self._next_order_id += 1
+            order.order_id = self._order_ids.next()
             self.orders[order.order_id] = order
             self._by_client[(account, request.symbol, request.client_order_id)] = order
             self._open_orders(account, request.symbol)[order.order_id] = order
@@ -399,7 +395,7 @@ class SimulatedExchange:
         account = self.accounts[order.account]
         fee, realized = account.apply(order.symbol, order.is_buy, price, quantity, maker, now)
         trade = Trade(
-            self._next_trade_id,
+            self._trade_ids.next(),
             order.order_id,
             order.client_order_id,
             order.account,
@@ -414,7 +410,6 @@ class SimulatedExchange:
             maker,
             now,
         )
-        self._next_trade_id += 1
         account.trades.append(trade)
         order.filled += quantity
         order.quote_filled += trade.quote_quantity

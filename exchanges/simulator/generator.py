@@ -21,12 +21,15 @@ import numpy as np
 from exchanges.simulator.aggregate import TradeAggregator
 from exchanges.simulator.book import Level
 from exchanges.simulator.flow import Delta, MarketEvent, MarketTrade, MarkTick, Snapshot, Top
+from exchanges.simulator.ids import first_id
 from exchanges.simulator.instrument import Instrument
 
 WINDOW_NS = 100_000_000
 MARK_EVERY_NS = 1_000_000_000
 IDS_PER_SECOND = 79_400
 """Growth of the shared update id in both recordings (79,415 and 80,155 per second)."""
+UPDATE_IDS_PER_MS = 100
+"""Where they begin, from the clock: above those of any run before."""
 SNAPSHOT_LEVELS = 1000
 MAX_LEVELS = 3000
 
@@ -123,11 +126,11 @@ class GeneratedFlow:
         self._every_ns = delta_every_ns
         self._activity = activity
         self._rng = np.random.default_rng(seed)
-        self._update_id = 9_000_000_000_000 + int(self._rng.integers(1_000_000))
+        self._update_id = base_ms * UPDATE_IDS_PER_MS + int(self._rng.integers(1_000_000))
         self._last_ns = 0
         self._window_ns = 0
         self._events: deque[MarketEvent] = deque()
-        self._books = {i.symbol: _GeneratedBook(i, profile_for(i), self._rng) for i in instruments}
+        self._books = {i.symbol: _GeneratedBook(i, profile_for(i), self._rng, first_id(base_ms)) for i in instruments}
         self._snapshots = {
             symbol: Snapshot(book.levels(True), book.levels(False), self._update_id, base_ms, base_ms)
             for symbol, book in self._books.items()
@@ -229,10 +232,12 @@ TopValues = tuple[Decimal, Decimal, Decimal, Decimal]
 class _GeneratedBook:
     """Book of one symbol in whole ticks and lots, and the changes since its last delta."""
 
-    def __init__(self, instrument: Instrument, profile: FlowProfile, rng: np.random.Generator) -> None:
+    def __init__(
+        self, instrument: Instrument, profile: FlowProfile, rng: np.random.Generator, first_trade_id: int
+    ) -> None:
         self.profile = profile
-        self.aggregator = TradeAggregator(3_466_780_001)
-        self.next_trade_id = 5_266_580_001
+        self.aggregator = TradeAggregator(first_trade_id)
+        self.next_trade_id = first_trade_id
         self.previous_id = self.first_id = 0
         self._tick, self._lot = instrument.tick_size, instrument.lot_size
         self._lot_float = float(instrument.lot_size)

@@ -146,6 +146,58 @@ async def test_what_changes_between_the_two_looks_was_only_on_its_way(place: Pla
     assert world.kinds(request.client_order_id).count(E.FILL) == 1
 
 
+async def test_a_fill_under_an_id_that_was_given_before_is_told_with_both_sides(place: Place) -> None:
+    """The venue's trade ids went backwards: its fills drop out as replays, and its word that the order is filled would
+    be the only trace of them."""
+    world = await place.recovered()
+    world.ledger.advance(BTC.id, 5_000)
+    request, order = world.accepted(quantity=10)
+    world.merger.on_fact(world.trade_update(order, world.venue.trade(order, 10, 900), 10, S.FILLED))
+    world.now += SECOND
+    world.merger.on_timer()  # the missing fill is fetched
+    await world.settle_down()
+    known = world.store.get(request.client_order_id)
+    assert known is not None and known.state == S.FILLED
+    assert E.FILL not in world.kinds(request.client_order_id)
+    assert world.counters["contradictions"] == 1
+    assert await place.audit.run() == {
+        Subject(ORDER, BTC.id, request.client_order_id): Sides(10, 0),
+        Subject(POSITION, BTC.id): Sides(0, 10),
+    }
+    assert {(record.subject, record.ours, record.theirs) for record in place.told()} == {
+        (ORDER, 10, 0), (POSITION, 0, 10),
+    }  # fmt: skip
+    assert world.gate.net_position(BTC.id) == 10
+    assert await place.audit.run() == {}
+
+
+async def test_an_order_that_the_venue_calls_filled_without_showing_its_trades_is_told(place: Place) -> None:
+    world = await place.recovered()
+    request, order = world.accepted(quantity=10)
+    world.venue.trade(order, 10, 900)
+    world.venue.trades.clear()
+    world.venue.net.clear()
+    world.merger.on_fact(world.venue.status(order))
+    subject = Subject(ORDER, BTC.id, request.client_order_id)
+    assert await place.audit.run() == {subject: Sides(10, 0)}
+    assert await place.audit.run() == {subject: Sides(10, 0)}, "as long as it lasts"
+    assert world.store.get(request.client_order_id).closed is False  # type: ignore[union-attr]
+
+
+async def test_fills_of_an_order_that_was_adopted_were_told_in_an_earlier_life(place: Place) -> None:
+    world = await place.recovered()
+    world.ledger.advance(BTC.id, 5_000)
+    order = world.venue.place(world.new_request(quantity=10))
+    world.merger.on_fact(world.venue.status(order))
+    world.venue.trade(order, 4, 900)
+    world.merger.on_fact(world.venue.status(order))
+    world.now += SECOND
+    world.merger.on_timer()
+    await world.settle_down()
+    assert world.counters["contradictions"] == 0
+    assert await place.audit.run() == {Subject(POSITION, BTC.id): Sides(0, 4)}
+
+
 async def test_orders_that_somebody_asks_about_already_are_not_compared(place: Place) -> None:
     world = await place.recovered()
     unknown = world.send_new(quantity=10)

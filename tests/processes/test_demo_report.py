@@ -83,6 +83,14 @@ def test_what_is_left_behind_makes_it_fail(report, left):
     assert not report.agree
 
 
+def test_a_strategy_that_failed_makes_it_fail_even_where_the_books_agree(report):
+    assert report.good
+    report.failed_strategies["mine"] = "ValueError: no (mine.py:12)"
+    assert report.agree and not report.good
+    assert "strategy mine was stopped: ValueError: no (mine.py:12)" in demo_report.in_words(report)
+    assert demo_report.as_json(report)["failed_strategies"] == report.failed_strategies
+
+
 def test_a_run_without_any_venue_agrees_with_nothing():
     assert not DemoReport(seconds=1.0, seed=1).agree
 
