@@ -58,3 +58,9 @@ cdef inline bint take_text(Cursor* c, const char** text, Py_ssize_t* size) noexc
         c.p += 1
     size[0] = c.p - text[0]
     return cl_take(c, b'"')
+
+
+cdef inline bint take_flag(Cursor* c, bint* flag) noexcept nogil:
+    """A JSON truth value."""
+    flag[0] = cl_take(c, b'true')
+    return flag[0] or cl_take(c, b'false')

@@ -1,4 +1,5 @@
 from picows import WSListener
+from typing_extensions import Buffer
 
 class FrameListener(WSListener):
     @property
@@ -8,3 +9,4 @@ class FrameListener(WSListener):
     @property
     def close_text(self) -> str | None: ...
     def on_message(self, payload: bytes, receive_time_ns: int) -> None: ...
+    def feed_frame(self, frame: Buffer, receive_time_ns: int = 0) -> None: ...

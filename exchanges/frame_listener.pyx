@@ -10,6 +10,7 @@ Who calls it: exchanges/websocket.py makes one per connection; the venues' liste
 
 from libc.stdint cimport int64_t
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
 from shm.atomics cimport cl_monotonic_ns
@@ -60,3 +61,16 @@ cdef class FrameListener(WSListener):
     def on_message(self, bytes payload, int64_t receive_time_ns):
         """One whole message. Called in the event loop, in order."""
         raise NotImplementedError
+
+    def feed_frame(self, frame, int64_t receive_time_ns=0):
+        """What a frame from the socket does, for replays, tests and bench. `frame` is any buffer; 0: received now."""
+        cdef Py_buffer view
+        if receive_time_ns == 0:
+            receive_time_ns = cl_monotonic_ns()
+        self.receive_time_ns = receive_time_ns
+        self.frames += 1
+        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
+        try:
+            self.on_payload(<const char*> view.buf, view.len, receive_time_ns)
+        finally:
+            PyBuffer_Release(&view)

@@ -24,7 +24,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -76,11 +76,6 @@ class RecordingWriter:
 
     def __init__(self, path: Path, sources: Sequence[str], instance: str) -> None:
         self.path, self._sources = path, list(sources)
-        try:
-            self._file = open(path, "xb", buffering=0, opener=_private)  # noqa: SIM115 - both stay open
-            self._index = open(_index_of(path), "xb", buffering=0, opener=_private)  # noqa: SIM115
-        except FileExistsError as error:
-            raise RecordingError(f"{error.filename} exists already, a new recording was expected") from None
         description = json.dumps(
             {
                 "instance": instance,
@@ -91,10 +86,27 @@ class RecordingWriter:
         head = _FILE.pack(
             FILE_MAGIC, LAYOUT_VERSION, len(description), LAYOUT_HASH, monotonic_ns(), realtime_offset_ns()
         )
-        self._write(self._file, head + description)
+        self._file = self._begun(head + description)
+        self._index = open(_index_of(path), "wb", buffering=0, opener=_private)  # noqa: SIM115 - stays open
         self.size = len(head) + len(description)
         self._blocks = 0
         self._begin()
+
+    def _begun(self, head: bytes) -> BinaryIO:
+        """The file under its name, which it gets only with its head: nobody ever reads half of that."""
+        unnamed = self.path.with_name(self.path.name + ".new")
+        file = open(unnamed, "wb", buffering=0, opener=_private)  # noqa: SIM115 - stays open
+        try:
+            self._write(file, head)
+            os.link(unnamed, self.path)
+        except BaseException as error:
+            file.close()
+            if isinstance(error, FileExistsError):
+                raise RecordingError(f"{self.path} exists already, a new recording was expected") from None
+            raise
+        finally:
+            unnamed.unlink()
+        return file
 
     def _begin(self) -> None:
         self._parts: list[bytes] = []

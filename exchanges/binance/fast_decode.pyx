@@ -18,18 +18,15 @@ bench. One thread.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-
 from exchanges.decimal_text cimport cl_scan_decimal
-from exchanges.frame_cursor cimport Cursor, cl_take, cl_take_integer, take_text, take_time
+from exchanges.frame_cursor cimport Cursor, cl_take, cl_take_integer, take_flag, take_text, take_time
 from exchanges.frame_listener cimport FrameListener
+from exchanges.frame_scanner cimport MAX_LEVELS, SURPRISE, Scanner, pairs
 from exchanges.instrument_feed cimport InstrumentFeed
 from exchanges.order_book cimport Level
-from exchanges.symbol_table cimport SymbolEntry, SymbolTable
-from shm.atomics cimport cl_monotonic_ns
+from exchanges.symbol_table cimport SymbolEntry
 from shm.counters cimport Counter
 
 from exchanges.market_events import BestQuote, BookDelta, PublicTrade
@@ -38,16 +35,12 @@ from shm.layout import Side
 COUNTERS = ("frames", "surprises")
 """`surprises`: frames left to the declared decoder. Mark prices always are, one a second and instrument."""
 
-cdef enum:
-    MAX_LEVELS = 8192           # a side of one frame; the largest recorded has some hundreds, a snapshot 1000
-
 cdef uint64_t _MAX_COUNT = 0xFFFF_FFFF
 
 cdef uint8_t _BUY = Side.BUY, _SELL = Side.SELL
 
 
-cdef enum Kind:
-    SURPRISE = 0
+cdef enum:                      # kinds of frames, beside SURPRISE
     DEPTH = 1
     QUOTE = 2
     TRADE = 3
@@ -109,14 +102,6 @@ cdef bint _take_levels(Cursor* c, SymbolEntry* entry, Level* levels, Py_ssize_t*
     return True
 
 
-cdef inline bint _take_flag(Cursor* c, bint* flag) noexcept nogil:
-    if cl_take(c, b'true'):
-        flag[0] = True
-        return True
-    flag[0] = False
-    return cl_take(c, b'false')
-
-
 cdef inline bint _skip_decimal(Cursor* c) noexcept nogil:
     """A number that nobody reads, any scale."""
     while c.p < c.end and (b'0' <= c.p[0] <= b'9' or c.p[0] == b'.'):
@@ -135,31 +120,17 @@ cdef inline bint _finish(Cursor* c, bint wrapped) noexcept nogil:
     return cl_take(c, b'}') and (not wrapped or cl_take(c, b'}')) and c.p == c.end
 
 
-cdef class FrameScanner:
+cdef class FrameScanner(Scanner):
     """The instruments it knows, and room for one decoded frame."""
 
-    cdef SymbolTable symbols
-    cdef Level* bids
-    cdef Level* asks
     cdef Scanned found
-
-    def __cinit__(self):
-        self.symbols = SymbolTable()
-        self.bids = <Level*> malloc(MAX_LEVELS * sizeof(Level))
-        self.asks = <Level*> malloc(MAX_LEVELS * sizeof(Level))
-        if self.bids == NULL or self.asks == NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        free(self.bids)
-        free(self.asks)
 
     def add(self, str symbol not None, int price_scale, int quantity_scale, feed=None):
         """Know this symbol. Symbols too long for the table stay with the declared decoder."""
         self.symbols.add(symbol, price_scale, quantity_scale, feed, symbol.lower())
 
     # --- the scan ---------------------------------------------------------------------------------------------------
-    cdef Kind scan(self, const char* data, Py_ssize_t size) noexcept nogil:
+    cdef int scan(self, const char* data, Py_ssize_t size) noexcept nogil:
         """What the frame is; its numbers stand in `found`, its levels in `bids` and `asks`, until the next call."""
         cdef Cursor c
         cdef const char* stream = NULL
@@ -250,7 +221,7 @@ cdef class FrameScanner:
             and cl_take(c, b'"t":') and cl_take_integer(c, &f.first_id)
             and cl_take(c, b',"p":"') and _take_decimal(c, f.entry.price_scale, &f.bid_price)
             and cl_take(c, b'","q":"') and _take_decimal(c, f.entry.quantity_scale, &f.bid_quantity)
-            and cl_take(c, b'","X":"MARKET","m":') and _take_flag(c, &f.buyer_is_maker)
+            and cl_take(c, b'","X":"MARKET","m":') and take_flag(c, &f.buyer_is_maker)
         )
         return ok and f.bid_price != 0 and _finish(c, stream != NULL)
 
@@ -272,7 +243,7 @@ cdef class FrameScanner:
             cl_take(c, b'"f":') and cl_take_integer(c, &f.first_id)
             and cl_take(c, b',"l":') and cl_take_integer(c, &f.last_id)
             and cl_take(c, b',"T":') and take_time(c, &f.trade_time_ns)
-            and cl_take(c, b',"m":') and _take_flag(c, &f.buyer_is_maker)
+            and cl_take(c, b',"m":') and take_flag(c, &f.buyer_is_maker)
         ):
             return False
         if f.bid_price == 0 or f.first_id > f.last_id or f.last_id - f.first_id >= _MAX_COUNT:
@@ -280,36 +251,13 @@ cdef class FrameScanner:
         return _finish(c, stream != NULL)
 
     # --- the same as Python objects: tests, bench, and deltas that the sequencer has to judge ---------------------------
-    def decode(self, frame):
-        """The event that MarketCodec.decode gives, or None for a surprise. `frame` is any buffer."""
-        cdef Py_buffer view
-        cdef Kind kind
-        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
-        try:
-            kind = self.scan(<const char*> view.buf, view.len)
-        finally:
-            PyBuffer_Release(&view)
-        return self.event(kind)
-
-    def recognises(self, frame):
-        """Whether the scan takes the frame: `decode` without the objects, for bench."""
-        cdef Py_buffer view
-        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
-        try:
-            return self.scan(<const char*> view.buf, view.len) != SURPRISE
-        finally:
-            PyBuffer_Release(&view)
-
-    cdef object event(self, Kind kind):
+    cdef object event(self, int kind):
         cdef Scanned* f = &self.found
         cdef str symbol
-        if kind == SURPRISE:
-            return None
-        symbol = f.entry.symbol[:f.entry.size].decode()
+        symbol = self.symbol_of(f.entry)
         if kind == DEPTH:
             return BookDelta(symbol, f.first_id, f.last_id, f.previous_id, f.event_time_ns,
-                             [(self.bids[i].price, self.bids[i].quantity) for i in range(f.bid_count)],
-                             [(self.asks[i].price, self.asks[i].quantity) for i in range(f.ask_count)])
+                             pairs(self.bids, f.bid_count), pairs(self.asks, f.ask_count))
         if kind == QUOTE:
             return BestQuote(symbol, f.last_id, f.event_time_ns, f.bid_price, f.bid_quantity, f.ask_price, f.ask_quantity)
         side = Side.SELL if f.buyer_is_maker else Side.BUY
@@ -342,7 +290,7 @@ cdef class MarketListener(FrameListener):
 
     cdef int on_payload(self, const char* data, Py_ssize_t size, int64_t receive_time_ns) except -1:
         cdef FrameScanner scanner = self.scanner
-        cdef Kind kind = scanner.scan(data, size)
+        cdef int kind = scanner.scan(data, size)
         cdef Scanned* f = &scanner.found
         cdef InstrumentFeed feed
         self.frames_counter.bump(1)
@@ -368,16 +316,3 @@ cdef class MarketListener(FrameListener):
             feed.trade(f.first_id, f.bid_price, f.bid_quantity, _SELL if f.buyer_is_maker else _BUY, True,
                        <uint32_t> (f.last_id - f.first_id + 1), f.trade_time_ns, receive_time_ns)
         return 0
-
-    def feed_frame(self, frame, int64_t receive_time_ns=0):
-        """What a frame from the socket does, for replays, tests and bench. `frame` is any buffer; 0: received now."""
-        cdef Py_buffer view
-        if receive_time_ns == 0:
-            receive_time_ns = cl_monotonic_ns()
-        self.receive_time_ns = receive_time_ns
-        self.frames += 1
-        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
-        try:
-            self.on_payload(<const char*> view.buf, view.len, receive_time_ns)
-        finally:
-            PyBuffer_Release(&view)

@@ -3,16 +3,16 @@ from typing import Protocol
 from typing_extensions import Buffer
 
 from exchanges.frame_listener import FrameListener
+from exchanges.frame_scanner import Scanner
 from exchanges.instrument_feed import InstrumentFeed
 from exchanges.market_events import BestQuote, BookDelta, PublicTrades
 from shm.counters import Counters
 
 COUNTERS: tuple[str, ...]
 
-class FrameScanner:
+class FrameScanner(Scanner):
     def add(self, symbol: str, price_scale: int, quantity_scale: int, feed: InstrumentFeed | None = None) -> None: ...
     def decode(self, frame: Buffer) -> BookDelta | BestQuote | PublicTrades | None: ...
-    def recognises(self, frame: Buffer) -> bool: ...
 
 class RareFrames(Protocol):
     def on_surprise(self, payload: bytes, receive_time_ns: int) -> None: ...
@@ -21,4 +21,3 @@ class RareFrames(Protocol):
 
 class MarketListener(FrameListener):
     def __init__(self, scanner: FrameScanner, handler: RareFrames, counters: Counters) -> None: ...
-    def feed_frame(self, frame: Buffer, receive_time_ns: int) -> None: ...

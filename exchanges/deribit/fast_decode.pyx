@@ -21,14 +21,13 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-
 from exchanges.decimal_text cimport cl_scan_number
 from exchanges.frame_cursor cimport Cursor, cl_take, cl_take_integer, take_text, take_time
 from exchanges.frame_listener cimport FrameListener
+from exchanges.frame_scanner cimport MAX_LEVELS, SURPRISE, Scanner, pairs
 from exchanges.instrument_feed cimport InstrumentFeed
 from exchanges.order_book cimport Level
-from exchanges.symbol_table cimport SymbolEntry, SymbolTable
+from exchanges.symbol_table cimport SymbolEntry
 from shm.counters cimport Counter
 
 from exchanges.market_events import BestQuote, BookDelta, PublicTrade, PublicTrades
@@ -38,14 +37,12 @@ COUNTERS = ("frames", "surprises")
 """`surprises`: frames left to the declared decoder: snapshots, tickers, and what is rare."""
 
 cdef enum:
-    MAX_LEVELS = 8192           # a side of one frame
     MAX_TRADES = 512            # of one frame; the venue sends those of 100 ms together
 
 cdef uint8_t _BUY = Side.BUY, _SELL = Side.SELL
 
 
-cdef enum Kind:
-    SURPRISE = 0
+cdef enum:                      # kinds of frames, beside SURPRISE
     BOOK = 1
     QUOTE = 2
     TRADES = 3
@@ -177,26 +174,18 @@ cdef bint _take_levels(Cursor* c, SymbolEntry* entry, Level* levels, Py_ssize_t*
     return True
 
 
-cdef class FrameScanner:
+cdef class FrameScanner(Scanner):
     """The instruments it knows, and room for one decoded frame."""
 
-    cdef SymbolTable symbols
-    cdef Level* bids
-    cdef Level* asks
     cdef Trade* trades
     cdef Scanned found
 
     def __cinit__(self):
-        self.symbols = SymbolTable()
-        self.bids = <Level*> malloc(MAX_LEVELS * sizeof(Level))
-        self.asks = <Level*> malloc(MAX_LEVELS * sizeof(Level))
         self.trades = <Trade*> malloc(MAX_TRADES * sizeof(Trade))
-        if self.bids == NULL or self.asks == NULL or self.trades == NULL:
+        if self.trades == NULL:
             raise MemoryError
 
     def __dealloc__(self):
-        free(self.bids)
-        free(self.asks)
         free(self.trades)
 
     def add(self, str symbol not None, int price_scale, int quantity_scale, feed=None):
@@ -204,10 +193,10 @@ cdef class FrameScanner:
         self.symbols.add(symbol, price_scale, quantity_scale, feed)
 
     # --- the scan ---------------------------------------------------------------------------------------------------
-    cdef Kind scan(self, const char* data, Py_ssize_t size) noexcept nogil:
+    cdef int scan(self, const char* data, Py_ssize_t size) noexcept nogil:
         """What the frame is; its numbers stand in `found`, its levels in `bids` and `asks`, until the next call."""
         cdef Cursor c
-        cdef Kind kind
+        cdef int kind
         cdef bint ok
         c.p, c.end = data, data + size
         if not cl_take(&c, b'{"jsonrpc":"2.0","method":"subscription","params":{"channel":"'):
@@ -363,38 +352,15 @@ cdef class FrameScanner:
             return cl_take(c, b'}') and seen == 127
 
     # --- the same as Python objects: tests, bench, and deltas that the sequencer has to judge ---------------------------
-    def decode(self, frame):
-        """The event that MarketCodec.decode gives, or None for a surprise. `frame` is any buffer."""
-        cdef Py_buffer view
-        cdef Kind kind
-        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
-        try:
-            kind = self.scan(<const char*> view.buf, view.len)
-        finally:
-            PyBuffer_Release(&view)
-        return self.event(kind)
-
-    def recognises(self, frame):
-        """Whether the scan takes the frame: `decode` without the objects, for bench."""
-        cdef Py_buffer view
-        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
-        try:
-            return self.scan(<const char*> view.buf, view.len) != SURPRISE
-        finally:
-            PyBuffer_Release(&view)
-
-    cdef object event(self, Kind kind):
+    cdef object event(self, int kind):
         cdef Scanned* f = &self.found
         cdef Trade* trade
         cdef str symbol
         cdef Py_ssize_t i
-        if kind == SURPRISE:
-            return None
-        symbol = f.entry.symbol[:f.entry.size].decode()
+        symbol = self.symbol_of(f.entry)
         if kind == BOOK:
             return BookDelta(symbol, f.change_id, f.change_id, f.previous_id, f.time_ns,
-                             [(self.bids[i].price, self.bids[i].quantity) for i in range(f.bid_count)],
-                             [(self.asks[i].price, self.asks[i].quantity) for i in range(f.ask_count)])
+                             pairs(self.bids, f.bid_count), pairs(self.asks, f.ask_count))
         if kind == QUOTE:
             return BestQuote(symbol, 0, f.time_ns, f.bid_price, f.bid_quantity, f.ask_price, f.ask_quantity)
         trades = []
@@ -427,7 +393,7 @@ cdef class MarketListener(FrameListener):
 
     cdef int on_payload(self, const char* data, Py_ssize_t size, int64_t receive_time_ns) except -1:
         cdef FrameScanner scanner = self.scanner
-        cdef Kind kind = scanner.scan(data, size)
+        cdef int kind = scanner.scan(data, size)
         cdef Scanned* f = &scanner.found
         cdef Trade* trade
         cdef InstrumentFeed feed
@@ -452,14 +418,3 @@ cdef class MarketListener(FrameListener):
                 feed.trade(trade.sequence, trade.price, trade.quantity, trade.side, False, 1, trade.time_ns,
                            receive_time_ns)
         return 0
-
-    def feed_frame(self, frame, int64_t receive_time_ns):
-        """What a frame from the socket does, for replays and tests. `frame` is any buffer."""
-        cdef Py_buffer view
-        self.receive_time_ns = receive_time_ns
-        self.frames += 1
-        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
-        try:
-            self.on_payload(<const char*> view.buf, view.len, receive_time_ns)
-        finally:
-            PyBuffer_Release(&view)

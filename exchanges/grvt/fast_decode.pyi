@@ -3,6 +3,7 @@ from typing import Protocol
 from typing_extensions import Buffer
 
 from exchanges.frame_listener import FrameListener
+from exchanges.frame_scanner import Scanner
 from exchanges.grvt.quote_sequencer import QuoteSequencer
 from exchanges.instrument_feed import InstrumentFeed
 from exchanges.market_events import BookDelta, BookSnapshot, PublicTrade, QuoteChange
@@ -10,12 +11,11 @@ from shm.counters import Counters
 
 COUNTERS: tuple[str, ...]
 
-class FrameScanner:
+class FrameScanner(Scanner):
     def __init__(self, *, lite: bool = False, check_gaps: bool = True) -> None: ...
     def add(self, symbol: str, price_scale: int, quantity_scale: int, feed: InstrumentFeed | None = None) -> None: ...
     def quotes(self, symbol: str) -> QuoteSequencer: ...
     def decode(self, frame: Buffer) -> BookDelta | BookSnapshot | QuoteChange | PublicTrade | None: ...
-    def recognises(self, frame: Buffer) -> bool: ...
 
 class RareFrames(Protocol):
     def on_surprise(self, payload: bytes, receive_time_ns: int) -> None: ...
@@ -25,4 +25,3 @@ class RareFrames(Protocol):
 
 class MarketListener(FrameListener):
     def __init__(self, scanner: FrameScanner, handler: RareFrames, counters: Counters) -> None: ...
-    def feed_frame(self, frame: Buffer, receive_time_ns: int = 0) -> None: ...

@@ -20,21 +20,18 @@ bench. One thread.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-
 from exchanges.decimal_text cimport cl_scan_decimal
-from exchanges.frame_cursor cimport Cursor, cl_take, cl_take_integer, take_text
+from exchanges.frame_cursor cimport Cursor, cl_take, cl_take_integer, take_flag, take_text
 from exchanges.frame_listener cimport FrameListener
+from exchanges.frame_scanner cimport MAX_LEVELS, SURPRISE, Scanner, pairs
 from exchanges.grvt.quote_sequencer cimport (
     ASK_PRICE, ASK_QUANTITY, BID_PRICE, BID_QUANTITY, QUOTE_GAP, QUOTE_GOOD, QuoteSequencer, QuoteStep,
 )
 from exchanges.instrument_feed cimport InstrumentFeed
 from exchanges.order_book cimport Level
-from exchanges.symbol_table cimport SymbolEntry, SymbolTable
-from shm.atomics cimport cl_monotonic_ns
+from exchanges.symbol_table cimport SymbolEntry
 from shm.counters cimport Counter
 
 from exchanges.market_events import BookDelta, BookSnapshot, PublicTrade, QuoteChange
@@ -44,7 +41,6 @@ COUNTERS = ("frames", "surprises", "late_quote_changes")
 """`surprises`: frames left to the declared decoder: tickers, snapshots, replies and replayed trades always are."""
 
 cdef enum:
-    MAX_LEVELS = 8192           # a side of one frame; the deepest recorded has 500
     MAX_TRADE_INDEX = 0xFFFF
     TRADE_INDEX_BITS = 16       # as codec.TRADE_INDEX_BITS
 
@@ -63,8 +59,7 @@ cdef extern from *:
     bint cl_key(Cursor* c, bint lite, const char* full, const char* brief) noexcept nogil
 
 
-cdef enum Kind:
-    SURPRISE = 0
+cdef enum:                      # kinds of frames, beside SURPRISE
     BOOK = 1
     SNAPSHOT = 2
     QUOTE = 3
@@ -126,11 +121,6 @@ cdef inline bint _take_nanoseconds(Cursor* c, int64_t* time_ns) noexcept nogil:
     return c.p > start and value <= _MAX_TIME_NS and cl_take(c, b'"')
 
 
-cdef inline bint _take_flag(Cursor* c, bint* flag) noexcept nogil:
-    flag[0] = cl_take(c, b'true')
-    return flag[0] or cl_take(c, b'false')
-
-
 cdef inline bint _skip_number(Cursor* c) noexcept nogil:
     """A number as text that nobody reads, and the quote behind it."""
     while c.p < c.end and (b'0' <= c.p[0] <= b'9' or c.p[0] == b'.' or c.p[0] == b'-'):
@@ -173,26 +163,12 @@ cdef bint _take_levels(Cursor* c, bint lite, SymbolEntry* entry, Level* levels, 
     return True
 
 
-cdef class FrameScanner:
+cdef class FrameScanner(Scanner):
     """The instruments it knows, and room for one decoded frame."""
 
-    cdef SymbolTable symbols
-    cdef Level* bids
-    cdef Level* asks
     cdef Scanned found
     cdef dict links
     cdef bint lite, check_gaps
-
-    def __cinit__(self):
-        self.symbols = SymbolTable()
-        self.bids = <Level*> malloc(MAX_LEVELS * sizeof(Level))
-        self.asks = <Level*> malloc(MAX_LEVELS * sizeof(Level))
-        if self.bids == NULL or self.asks == NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        free(self.bids)
-        free(self.asks)
 
     def __init__(self, *, bint lite=False, bint check_gaps=True):
         self.links = {}
@@ -212,14 +188,14 @@ cdef class FrameScanner:
         return (<Link> self.links[symbol]).quotes
 
     # --- the scan ---------------------------------------------------------------------------------------------------
-    cdef Kind scan(self, const char* data, Py_ssize_t size) noexcept nogil:
+    cdef int scan(self, const char* data, Py_ssize_t size) noexcept nogil:
         """What the frame is; its numbers stand in `found`, its levels in `bids` and `asks`, until the next call."""
         cdef Cursor c
         cdef Scanned* f = &self.found
         cdef bint lite = self.lite, whole = False
         cdef const char* selector
         cdef Py_ssize_t selector_size
-        cdef Kind kind
+        cdef int kind
         c.p, c.end = data, data + size
         if not cl_key(&c, lite, b'{"stream":"v1.', b'{"s":"v1.'):
             return SURPRISE
@@ -314,7 +290,7 @@ cdef class FrameScanner:
         cdef uint64_t execution, index
         cdef bint is_rpi
         if not (
-            cl_key(c, lite, b',"is_taker_buyer":', b',"it":') and _take_flag(c, &f.taker_buys)
+            cl_key(c, lite, b',"is_taker_buyer":', b',"it":') and take_flag(c, &f.taker_buys)
             and cl_key(c, lite, b',"size":"', b',"s":"') and _take_decimal(c, f.entry.quantity_scale, &f.bid_quantity)
             and cl_key(c, lite, b',"price":"', b',"p":"') and _take_decimal(c, f.entry.price_scale, &f.bid_price)
             and f.bid_price != 0
@@ -333,39 +309,17 @@ cdef class FrameScanner:
             and cl_take_integer(c, &index) and cl_take(c, b'"')
             and execution <= _MAX_EXECUTION and index <= MAX_TRADE_INDEX
             and cl_key(c, lite, b',"venue":"', b',"v":"') and _skip_word(c)
-            and cl_key(c, lite, b',"is_rpi":', b',"ir1":') and _take_flag(c, &is_rpi)
+            and cl_key(c, lite, b',"is_rpi":', b',"ir1":') and take_flag(c, &is_rpi)
         ):
             return False
         f.trade_id = execution << TRADE_INDEX_BITS | index
         return True
 
-    # --- events, for tests and for what is rare -----------------------------------------------------------------------
-    def decode(self, frame):
-        """The event that MarketCodec.decode gives, or None for a surprise. `frame` is any buffer."""
-        cdef Py_buffer view
-        cdef Kind kind
-        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
-        try:
-            kind = self.scan(<const char*> view.buf, view.len)
-        finally:
-            PyBuffer_Release(&view)
-        return self.event(kind)
-
-    def recognises(self, frame):
-        """Whether the scan takes the frame: `decode` without the objects, for bench."""
-        cdef Py_buffer view
-        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
-        try:
-            return self.scan(<const char*> view.buf, view.len) != SURPRISE
-        finally:
-            PyBuffer_Release(&view)
-
-    cdef object event(self, Kind kind):
+    # --- the same as Python objects: tests, bench, and deltas that the sequencer has to judge ---------------------------
+    cdef object event(self, int kind):
         cdef Scanned* f = &self.found
         cdef str symbol
-        if kind == SURPRISE:
-            return None
-        symbol = f.entry.symbol[:f.entry.size].decode()
+        symbol = self.symbol_of(f.entry)
         if kind == QUOTE:
             return QuoteChange(symbol, f.sequence, f.previous, f.time_ns,
                                f.bid_price if f.bits & BID_PRICE else None,
@@ -375,8 +329,8 @@ cdef class FrameScanner:
         if kind == TRADE:
             return PublicTrade(symbol, f.trade_id, f.time_ns, f.bid_price, f.bid_quantity,
                                Side.BUY if f.taker_buys else Side.SELL)
-        bids = [(self.bids[i].price, self.bids[i].quantity) for i in range(f.bid_count)]
-        asks = [(self.asks[i].price, self.asks[i].quantity) for i in range(f.ask_count)]
+        bids = pairs(self.bids, f.bid_count)
+        asks = pairs(self.asks, f.ask_count)
         if kind == SNAPSHOT:
             return BookSnapshot(symbol, f.sequence, f.time_ns, bids, asks)
         return BookDelta(symbol, f.sequence, f.sequence, f.previous, f.time_ns, bids, asks)
@@ -415,7 +369,7 @@ cdef class MarketListener(FrameListener):
 
     cdef int on_payload(self, const char* data, Py_ssize_t size, int64_t receive_time_ns) except -1:
         cdef FrameScanner scanner = self.scanner
-        cdef Kind kind = scanner.scan(data, size)
+        cdef int kind = scanner.scan(data, size)
         cdef Scanned* f = &scanner.found
         cdef Link link
         cdef InstrumentFeed feed
@@ -448,16 +402,3 @@ cdef class MarketListener(FrameListener):
             feed.trade(f.trade_id, f.bid_price, f.bid_quantity, _BUY if f.taker_buys else _SELL, False, 1, f.time_ns,
                        receive_time_ns)
         return 0
-
-    def feed_frame(self, frame, int64_t receive_time_ns=0):
-        """What a frame from the socket does, for replays, tests and bench. `frame` is any buffer; 0: received now."""
-        cdef Py_buffer view
-        if receive_time_ns == 0:
-            receive_time_ns = cl_monotonic_ns()
-        self.receive_time_ns = receive_time_ns
-        self.frames += 1
-        PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)
-        try:
-            self.on_payload(<const char*> view.buf, view.len, receive_time_ns)
-        finally:
-            PyBuffer_Release(&view)

@@ -1,0 +1,4 @@
+from typing_extensions import Buffer
+
+class Scanner:
+    def recognises(self, frame: Buffer) -> bool: ...
