@@ -16,7 +16,7 @@ help:
 	@echo "make test   build and run all tests                                  (ARGS=\"tests/shm -k ring\")"
 	@echo "make check  format, lint, types, tests"
 	@echo "make conformance  clients that others wrote trade on our simulator"
-	@echo "make chaos  kill, stop and restart every process at every moment, break the wire   (ARGS=\"--only death/trader\")"
+	@echo "make chaos  kill, stop and restart every process at every moment, break the wire   (ARGS=\"--exchange deribit\")"
 	@echo "make stress 10^8 records through the rings under kill -9, 10^7 for flat memory   (ARGS=\"--records 1e7\")"
 	@echo "make fuzz   10^7 mutated frames through the compiled scanners            (ARGS=\"--inputs 1e8 --seed 7\")"
 	@echo "make sanitize  the compiled parts and their tests under address and undefined-behaviour sanitizers"
@@ -53,7 +53,7 @@ conformance: setup $(STAMPS)/conformance
 # Every death and wire fault at every moment of an order; goes on where it ended (build/chaos.jsonl holds what is done).
 chaos: setup
 	@$(BIN)/python -m tests.chaos.run $(ARGS)
-	@$(BIN)/python -m tests.chaos.run --prove
+	@$(BIN)/python -m tests.chaos.run --prove $(ARGS)
 
 # Long: the 10^8 records took five minutes on two cores. Not part of `make test`, which runs a short form of both.
 stress: setup

@@ -243,14 +243,15 @@ class OwnBooks:
         }
 
     def money(self, marks: dict[int, int]) -> Money:
-        """Sums over all instruments; `marks`: mark price mantissa (MONEY_SCALE) by instrument id."""
+        """Sums over all instruments; `marks`: mark price mantissa (MONEY_SCALE) by instrument id. What has no mark yet
+        has no unrealized profit."""
         result = Money(fees=_money(self._fees))
         for identifier, position in self._held.items():
             instrument = self.instruments[identifier]
             result.position[instrument.symbol] = self._quantity(identifier, position.position_mantissa)
             result.realized_pnl += _money(position.realized_mantissa)
-            if position.position_mantissa:
-                result.unrealized_pnl += _money(position.unrealized_mantissa(marks.get(identifier, 0)))
+            if position.position_mantissa and (mark := marks.get(identifier, 0)):
+                result.unrealized_pnl += _money(position.unrealized_mantissa(mark))
         return result
 
     def _quantity(self, instrument_id: int, mantissa: int) -> Decimal:

@@ -28,12 +28,11 @@ from shm.layout import (
     RequestType,
     epoch_of,
 )
-from tests.chaos.place import VENUE, Place
+from tests.chaos.place import Place
 from tests.chaos.red import Red
 
 TERMINAL_NAMES = {state.name for state in TERMINAL_STATES}
 CANCEL_AGAIN_S = 1.0
-QUANTITY_SCALE = 3
 QUANTITY_EVENTS = (EventType.FILL, EventType.CANCELED, EventType.EXPIRED, EventType.STATUS)
 FINAL = {"EXPIRED_IN_MATCH": "EXPIRED", "NEW": "OPEN"}
 
@@ -103,9 +102,10 @@ def money_difference(place: Place) -> str:
     if status is None:
         return "the trader does not answer"
     positions = status["strategies"]["scripted"]["positions"]
-    held = Decimal(str(positions["binance:BTCUSDT"]["position"]))
-    if held != truth.money.position["BTCUSDT"]:
-        return f"the trader's position is {held}, the venue's {truth.money.position['BTCUSDT']}"
+    symbol = place.venue.symbol
+    held = Decimal(str(positions[f"{place.venue.name}:{symbol}"]["position"]))
+    if held != truth.money.position[symbol]:
+        return f"the trader's position is {held}, the venue's {truth.money.position[symbol]}"
     return ""
 
 
@@ -121,7 +121,7 @@ def check(place: Place) -> None:
     _once(truth["orders"])
     _not_more_than_asked(place, records)
     _fenced(records)
-    _fills_once(records, truth["orders"])
+    _fills_once(place, records, truth["orders"])
     _told_truly(place, truth["orders"])
 
 
@@ -134,22 +134,20 @@ def _once(orders: list[dict[str, Any]]) -> None:
 
 
 def _not_more_than_asked(place: Place, records: list[Any]) -> None:
-    truth = place.admin("GET", "/admin/truth")
-    received = truth["requests"]
-    # What is refused for its timestamp was surely not carried out, so it is sent once more under its journal entry.
-    again = truth["faults"].get("rejected_timestamp", {}).get("injected", 0)
+    again = place.venue.sent_again(place.admin("GET", "/admin/truth"))
     requests = [record for record in records if record.kind == RecordKind.ORDER_REQUEST]
-    for method, kind in (("POST", RequestType.NEW), ("PUT", RequestType.REPLACE)):
+    for kind in (RequestType.NEW, RequestType.REPLACE):
         asked = sum(request.request_type == kind for request in requests)
-        came = received.get(f"{method} /fapi/v1/order", 0)
+        came = place.venue.received(place, kind.name)
         if came > asked + again:
-            raise Red(f"{came} {method} of orders came to the venue, {asked} stand in the journal")
+            raise Red(f"{came} requests of kind {kind.name} came to the venue, {asked} stand in the journal")
     ids = [request.client_order_id for request in requests if request.request_type == RequestType.NEW]
     if len(ids) != len(set(ids)):
         raise Red("an order stands twice in the journal as about to be sent")
 
 
-def _fills_once(records: list[Any], orders: list[dict[str, Any]]) -> None:
+def _fills_once(place: Place, records: list[Any], orders: list[dict[str, Any]]) -> None:
+    scale = place.view.instruments()[0].quantity_scale
     told: set[tuple[int, bytes, int]] = set()
     last: dict[int, int] = {}
     for record in records:
@@ -165,7 +163,7 @@ def _fills_once(records: list[Any], orders: list[dict[str, Any]]) -> None:
         if record.event_type in QUANTITY_EVENTS:
             last[record.client_order_id] = max(last.get(record.client_order_id, 0), record.cumulative_quantity)
     for order in orders:
-        ours, filled = last.get(int(order["client_order_id"]), 0), Decimal(order["filled"]).scaleb(QUANTITY_SCALE)
+        ours, filled = last.get(int(order["client_order_id"]), 0), Decimal(order["filled"]).scaleb(scale)
         if ours != filled:
             text = f"order {order['client_order_id']}: filled {ours} was told, the venue filled {filled:f}"
             raise Red(text, (int(order["client_order_id"]),))
@@ -213,6 +211,3 @@ def unwatched_ms(place: Place, since_ms: float, until_ms: float) -> float:
         end = until_ms if order["open"] else min(order["update_time"], until_ms)
         longest = max(longest, end - begin)
     return longest
-
-
-__all__ = ["VENUE", "check", "finish", "settle", "unwatched_ms"]

@@ -2,7 +2,7 @@
 
 A cell is a name and a function over a warm `Place`; it returns what it measured and raises Red where something did not
 hold. The death table is victims x ways x moments, the wire table fault kinds x states; besides there are the cells that
-settle unknown outcomes in number, and the fence.
+settle unknown outcomes in number, and the fence. What a venue calls all this is the business of venue.py.
 """
 
 from __future__ import annotations
@@ -13,18 +13,16 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
-from exchanges.simulator.faults import REQUEST_KINDS, STREAM_KINDS
 from shm.clock import monotonic_ns
 from shm.layout import Reason, RecordKind
 from tests.chaos.agreement import finish, settle, unwatched_ms
-from tests.chaos.place import VENUE, Place, holder
+from tests.chaos.place import Place, holder
 from tests.chaos.red import Red
+from tests.chaos.venue import REQUEST_OF, STATES, ChaosVenue
+from tests.chaos.venues import VENUES
 
-QUANTITY: Final = 0.010
-PASSIVE: Final = 20.0
 TAKEN_LEVELS: Final = 15
 """So far into the book that it crosses even when the price has moved on since the last depth update."""
-MORE_THAN_LEVELS: Final = 500.0
 NOTICE_S: Final = 0.3
 """For everybody to see that their connections are gone, so that the set does not look whole before."""
 REACH_S: Final = 15.0
@@ -40,32 +38,32 @@ class Cell:
     run: Callable[[Place, float], dict[str, Any]] = field(repr=False)
     event_slots: int = 8192
     deadline_ms: int = 2_000
+    venue: str = "binance"
     path: str = "websocket"
-
-
-PATHS: Final = ("websocket", "rest")
-"""Which way orders go; the name of each cell begins with its path."""
+    """Which way orders go; the name of each cell begins with venue and path."""
 
 
 # --- the orders that a cell needs -------------------------------------------------------------------------------------
 def passive(place: Place) -> dict[str, Any]:
     """Terms of an order that rests: well behind the best price, on the side that shrinks the position."""
-    bids, asks = place.depth()
-    if _side(place) == "buy":
-        return {"side": "buy", "price": round(bids[0][0] - PASSIVE, 1), "quantity": QUANTITY}
-    return {"side": "sell", "price": round(asks[0][0] + PASSIVE, 1), "quantity": QUANTITY}
+    venue = place.venue
+    bids, asks = venue.depth(place)
+    side = _side(place)
+    price = bids[0][0] - venue.passive if side == "buy" else asks[0][0] + venue.passive
+    return {"side": side, "price": round(price, venue.price_digits), "quantity": venue.quantity}
 
 
 def crossing(place: Place) -> dict[str, Any]:
     """Terms of an order that takes the best levels and rests with what is left: far more than they hold, and some of
     them, as the best price may have moved on since the last depth update."""
     side = _side(place)
-    bids, asks = place.depth()
-    return {"side": side, "price": (asks if side == "buy" else bids)[TAKEN_LEVELS - 1][0], "quantity": MORE_THAN_LEVELS}
+    bids, asks = place.venue.depth(place)
+    price = (asks if side == "buy" else bids)[TAKEN_LEVELS - 1][0]
+    return {"side": side, "price": price, "quantity": place.venue.more_than_levels}
 
 
 def _side(place: Place) -> str:
-    return "sell" if place.truth().money.position["BTCUSDT"] > 0 else "buy"
+    return "sell" if place.truth().money.position[place.venue.symbol] > 0 else "buy"
 
 
 def open_order(place: Place, terms: dict[str, Any]) -> None:
@@ -107,7 +105,7 @@ def _cancel(place: Place) -> None:
 def _replace(place: Place) -> None:
     terms = passive(place)
     away = -1.0 if terms["side"] == "buy" else 1.0
-    place.command("replace", price=round(terms["price"] + away, 1))
+    place.command("replace", price=round(terms["price"] + away, place.venue.price_digits))
 
 
 def _burst(place: Place) -> None:
@@ -126,12 +124,7 @@ MOMENTS: Final = (
     Moment("ring_full", "engine.polled", _burst),
     Moment("event_ring_full", "trader.published", _burst, passes=40, event_slots=64),
 )
-SENT_BY: Final = {
-    "engine.sent.NEW": {"rest": "POST /fapi/v1/order", "websocket": "order.place"},
-    "engine.sent.CANCEL": {"rest": "DELETE /fapi/v1/order", "websocket": "order.cancel"},
-    "engine.sent.REPLACE": {"rest": "PUT /fapi/v1/order", "websocket": "order.modify"},
-}
-"""What the venue counts when the bytes have left over each path."""
+SENT: Final = "engine.sent."
 VICTIMS: Final = ("market_server", "trading_engine", "position_server", "trader", "connection")
 WAYS: Final = ("kill", "stop", "restart")
 
@@ -149,7 +142,7 @@ def die(victim: str, way: str, moment: Moment, place: Place, stop_s: float) -> d
     if "ring_full" in moment.name:
         began_ns = monotonic_ns() - int(REACH_S * 1e9)
         place.until(lambda: _is_full(place, moment, began_ns), "the other side goes on until its ring is full", REACH_S)
-    if moment.point in SENT_BY:
+    if moment.point.startswith(SENT):
         place.until(lambda: _received(place, moment) == before + 1, "the bytes have left", REACH_S)
     struck_ms = time.time() * 1000
     strike(victim, way, held, place, stop_s)
@@ -165,8 +158,9 @@ def die(victim: str, way: str, moment: Moment, place: Place, stop_s: float) -> d
 
 def _received(place: Place, moment: Moment) -> int:
     """Requests of the moment's kind that the venue has had over this path."""
-    name = SENT_BY.get(moment.point, {}).get(place.path, "")
-    return place.requests_received().get(name, 0)
+    if not moment.point.startswith(SENT):
+        return 0
+    return place.venue.received(place, moment.point.removeprefix(SENT), place.path)
 
 
 def _is_full(place: Place, moment: Moment, since_ns: int) -> bool:
@@ -218,37 +212,27 @@ def begin(place: Place) -> None:
 
 
 # --- the wire ---------------------------------------------------------------------------------------------------------
-STATES: Final = ("new", "partial_fill", "cancel", "cancel_of_partial", "modify", "settling")
-METHODS: Final = {
-    "new": "POST", "partial_fill": "POST", "cancel": "DELETE", "cancel_of_partial": "DELETE", "modify": "PUT",
-    "settling": "GET",
-}  # fmt: skip
-BAN_MS: Final = 1_500
-WAITS_S: Final = {"http_429": 10.5, "http_418": BAN_MS / 1000}
-"""After these answers the engine sends nothing for a while, as it must."""
-DELAY_MS: Final = 700
-DUPLICATES: Final = 6
-"""Every user event of an order, not only its first."""
-
-
-def break_wire(kind: str, state: str, place: Place, stop_s: float, stream: str = "user") -> dict[str, Any]:
-    """One cell of the wire table: `kind` strikes while an order is in `state`. stream: where faults of frames strike,
-    the private stream or the answers of the order socket."""
+def break_wire(kind: str, state: str, place: Place, stop_s: float, stream: str = "") -> dict[str, Any]:
+    """One cell of the wire table: `kind` strikes while an order is in `state`. stream: where faults of frames strike;
+    empty: the private stream."""
     begin(place)
+    venue = place.venue
     place.flow("pause")
     if state in ("cancel", "modify"):
         open_order(place, passive(place))
     elif state == "cancel_of_partial":
         open_order(place, crossing(place))
     if state == "settling":
-        place.fault(kind="unknown_executed", path="/fapi/v1/order", method="POST")
-        if kind in REQUEST_KINDS:  # the private streams are late, or they would settle it before anybody asks
-            place.fault(kind="delay", stream="user", count=2, delay_ms=LATE_MS)
+        place.fault(**venue.request_fault("unknown_executed", "NEW", _side(place)))
+        if kind in venue.request_kinds:  # the private streams would settle it before anybody asks
+            venue.keep_quiet(place)
     before = _strikes(place, kind)
-    if kind == "listen_key_expired":
-        place.fault(kind=kind)
+    if kind in venue.venue_kinds:
+        place.fault(**venue.venue_fault(kind))
+    elif kind in venue.stream_kinds:
+        place.fault(**venue.frame_fault(kind, stream or venue.user_stream))
     else:
-        place.fault(**_fault(kind, METHODS[state], stream))
+        place.fault(**venue.request_fault(kind, REQUEST_OF[state], _side(place)))
     act = {
         "new": _new, "settling": _new, "partial_fill": _take, "cancel": _cancel, "cancel_of_partial": _cancel,
         "modify": _replace,
@@ -261,7 +245,7 @@ def break_wire(kind: str, state: str, place: Place, stop_s: float, stream: str =
     place.clear_faults()
     settle(place)
     finish(place)
-    place.supervise(WAITS_S.get(kind, 0.0))  # until we may send again
+    place.supervise(venue.waits_s.get(kind, 0.0))  # until we may send again
     return {}
 
 
@@ -271,53 +255,23 @@ def _strikes(place: Place, kind: str) -> int:
     return int(counts.get("injected", 0))
 
 
-def _fault(kind: str, method: str, stream: str) -> dict[str, Any]:
-    if kind in STREAM_KINDS:
-        fault: dict[str, Any] = {"kind": kind, "stream": "@depth" if kind == "sequence_gap" else stream}
-        if kind in ("disconnect", "silence"):
-            fault["with_order"] = True
-        elif kind == "duplicate":
-            fault["count"] = DUPLICATES
-        if kind in ("silence", "delay"):
-            fault["delay_ms"] = DELAY_MS
-        return fault
-    fault = {"kind": kind, "path": "/fapi/v1/order", "method": method}
-    if kind in ("delay_reply", "delay_request"):
-        fault["delay_ms"] = DELAY_MS
-    elif kind == "http_418":
-        fault["delay_ms"] = BAN_MS
-    return fault
-
-
-def _makes_sense(kind: str, state: str) -> bool:
-    """A query has no execution to be unknown, and a key that the venue calls wrong ends an engine for good."""
-    return state != "settling" or not (
-        "executed" in kind or kind in ("http_503_throttled", "rejected_signature", "halted_instrument")
-    )
-
-
 # --- unknown outcomes, in number --------------------------------------------------------------------------------------
-UNKNOWN_KINDS: Final = {
-    "executed": ("unknown_executed", "http_503_unknown_executed", "drop_reply"),
-    "absent": ("unknown_not_executed", "http_503_unknown_not_executed"),
-}
 AT_ONCE: Final = 12
-LATE_MS: Final = 1_500
 
 
 def settle_many(kind: str, place: Place, stop_s: float) -> dict[str, Any]:
     """A burst of orders, each with an unknown outcome, all settled by the venue's word."""
     begin(place)
-    if kind in UNKNOWN_KINDS["executed"]:
-        # Both private streams are late, or they would tell before anything is unknown.
-        place.fault(kind="delay", stream="user", count=2, delay_ms=LATE_MS)
-    place.fault(kind=kind, path="/fapi/v1/order", method="POST", count=AT_ONCE)
-    before = place.requests_received().get("POST /fapi/v1/order", 0)
+    venue = place.venue
+    if kind in venue.executed_kinds:  # the private streams would tell before anything is unknown
+        venue.keep_quiet(place)
+    place.fault(**venue.request_fault(kind, "NEW", _side(place)) | {"count": AT_ONCE})
+    before = venue.received(place, "NEW")
     place.command("new", count=AT_ONCE, **passive(place))
     # The first answer that is dropped takes the order socket with it, and what the venue had not read yet.
     arrived = 1 if kind == "drop_reply" and place.path == "websocket" else AT_ONCE
     place.until(
-        lambda: place.requests_received().get("POST /fapi/v1/order", 0) >= before + arrived,
+        lambda: venue.received(place, "NEW") >= before + arrived,
         "they are at the venue",
         REACH_S,
     )
@@ -336,7 +290,7 @@ def fence(place: Place, stop_s: float) -> dict[str, Any]:
     _new(place)
     place.until(lambda: place.reached("trader.unpublished"), "the trader is held", REACH_S)
     place.disarm()
-    file = place.supervisor.instance.state_dir / f"{VENUE}.accepted_epoch"
+    file = place.supervisor.instance.state_dir / f"{place.venue.name}.accepted_epoch"
     accepted = int(file.read_text())
     old = place.pid("trading_engine")
     place.kill("trading_engine")
@@ -351,12 +305,12 @@ def fence(place: Place, stop_s: float) -> dict[str, Any]:
 
 
 INJECTED: Final = {
-    "commit_after_send": "websocket/death/trading_engine/kill/sent",
-    "dedupe_off": "websocket/wire/duplicate/partial_fill",
-    "timeout_is_rejected": "websocket/unknown/unknown_executed/0",
-    "fence_off": "websocket/fence/trader",
+    "commit_after_send": "death/trading_engine/kill/sent",
+    "dedupe_off": "wire/duplicate/partial_fill",
+    "timeout_is_rejected": "unknown/unknown_executed/0",
+    "fence_off": "fence/trader",
 }
-"""Errors of tests/chaos/broken.py, and the cell that must go red with each."""
+"""Errors of tests/chaos/broken.py, and the cell (over a venue's first path) that must go red with each."""
 
 
 # --- all --------------------------------------------------------------------------------------------------------------
@@ -369,39 +323,46 @@ def death_table() -> list[Cell]:
     ]
 
 
-def wire_table() -> list[Cell]:
+def wire_table(venue: ChaosVenue) -> list[Cell]:
     return [
         Cell(f"wire/{kind}/{state}", partial(break_wire, kind, state))
-        for kind in (*STREAM_KINDS, *REQUEST_KINDS, "listen_key_expired")
+        for kind in (*venue.stream_kinds, *venue.request_kinds, *venue.venue_kinds)
         for state in STATES
-        if _makes_sense(kind, state)
+        if venue.makes_sense(kind, state)
     ]
 
 
-def answer_table() -> list[Cell]:
+def answer_table(venue: ChaosVenue) -> list[Cell]:
     """Faults of the order socket's own frames; what is settled is asked for over REST."""
     return [
-        Cell(f"answer/{kind}/{state}", partial(break_wire, kind, state, stream="ws-fapi"))
-        for kind in STREAM_KINDS
+        Cell(f"answer/{kind}/{state}", partial(break_wire, kind, state, stream=venue.answer_stream))
+        for kind in venue.stream_kinds
         for state in STATES
         if kind != "sequence_gap" and state != "settling"
     ]
 
 
-def unknown_table(rounds: int) -> list[Cell]:
+def unknown_table(venue: ChaosVenue, rounds: int) -> list[Cell]:
     return [
         Cell(f"unknown/{kind}/{number}", partial(settle_many, kind))
         for number in range(rounds)
-        for kinds in UNKNOWN_KINDS.values()
-        for kind in kinds
+        for kind in (*venue.executed_kinds, *venue.absent_kinds)
     ]
 
 
-def all_cells(rounds: int, paths: Iterable[str] = PATHS) -> list[Cell]:
-    every = []
-    for path in paths:
-        cells = [*death_table(), *wire_table(), *unknown_table(rounds), Cell("fence/trader", fence, deadline_ms=20_000)]
-        if path == "websocket":
-            cells += answer_table()
-        every += [replace(cell, name=f"{path}/{cell.name}", path=path) for cell in cells]
+def all_cells(rounds: int, exchange: str, paths: Iterable[str] = ()) -> list[Cell]:
+    """Of one venue; paths: all that it has where none is named."""
+    venue, every = VENUES[exchange], []
+    for path in paths or venue.paths:
+        cells = [*death_table(), *wire_table(venue), *unknown_table(venue, rounds)]
+        cells += [Cell("fence/trader", fence, deadline_ms=20_000)]
+        if venue.answer_stream and path == "websocket":
+            cells += answer_table(venue)
+        every += [replace(cell, name=f"{exchange}/{path}/{cell.name}", venue=exchange, path=path) for cell in cells]
     return every
+
+
+def injected(exchange: str) -> dict[str, str]:
+    """{error: name of the cell that must go red with it}."""
+    path = VENUES[exchange].paths[0]
+    return {error: f"{exchange}/{path}/{name}" for error, name in INJECTED.items()}

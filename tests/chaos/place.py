@@ -31,9 +31,9 @@ from processes.set_view import VenueView
 from processes.supervisor import FIRST_BACKOFF_S, Child, Supervisor
 from shm.journal import read_journal
 from tests.chaos.red import Red
+from tests.chaos.venues import VENUES
 
 HERE = Path(__file__).parent
-VENUE = "binance"
 NUMBER = 93
 PATIENCE_S = 40.0
 HEARTBEAT_MS = 1_500
@@ -49,22 +49,23 @@ state_dir = "{folder}/state"
 [trader]
 heartbeat_timeout_ms = {heartbeat}
 request_deadline_ms = {deadline}
-[venues.binance]
-symbols = ["BTCUSDT"]
+[venues.{venue}]
+symbols = ["{symbol}"]
+{settings}
 stale_after_ms = 3600000
 receive_window_ms = {window}
 order_path = "{path}"
 on_start = "adopt"
 request_ring_slots = {slots}
 event_ring_slots = {event_slots}
-[venues.binance.risk]
-max_order_quantity = {{ BTCUSDT = "1000" }}
-max_order_notional = "100000000"
-max_position = {{ BTCUSDT = "10000" }}
+[venues.{venue}.risk]
+max_order_quantity = {{ "{symbol}" = "{largest}" }}
+max_order_notional = "{notional}"
+max_position = {{ "{symbol}" = "{largest}" }}
 max_open_orders = 500
 max_orders_per_second = 1000.0
 collar = 0.5
-[simulators.binance]
+[simulators.{venue}]
 port = {port}
 seed = {seed}
 wallet_balance = "1000000000"
@@ -72,13 +73,13 @@ wallet_balance = "1000000000"
 id = 1
 name = "scripted"
 module = "{here}/scripted.py:Scripted"
-instruments = ["binance:BTCUSDT"]
+instruments = ["{venue}:{symbol}"]
 parameters = {{ told = "{folder}/told.jsonl" }}
 on_start = "adopt"
 [strategies.limits]
-max_order_quantity = "1000"
-max_order_notional = "100000000"
-max_position = "10000"
+max_order_quantity = "{largest}"
+max_order_notional = "{notional}"
+max_position = "{largest}"
 max_orders_per_second = 10000.0
 max_open_orders = 500
 max_loss = "100000000"
@@ -106,12 +107,13 @@ class Place:
         folder: Path,
         seed: int = 1,
         broken: str = "",
+        exchange: str = "binance",
         path: str = "websocket",
         event_slots: int = 8192,
         deadline_ms: int = 2_000,
     ) -> None:
         """path: of the orders, "websocket" or "rest"."""
-        self.path = path
+        self.venue, self.path = VENUES[exchange], path
         self.folder, self.seed, self.patience_s = folder, seed, PATIENCE_S
         self.stalls = folder / "stalls"
         self.stalls.mkdir()
@@ -121,6 +123,11 @@ class Place:
         file.write_text(
             CONFIG.format(
                 name=f"c{os.getpid()}-{time.monotonic_ns() % 100_000}",
+                venue=exchange,
+                symbol=self.venue.symbol,
+                settings="\n".join(f"{key} = {value}" for key, value in self.venue.settings.items()),
+                largest=self.venue.largest,
+                notional=self.venue.notional,
                 number=NUMBER,
                 folder=folder,
                 here=HERE,
@@ -135,7 +142,7 @@ class Place:
             )
         )
         self.config = load_config(file)
-        self.url = str(self.config.venues[VENUE].rest_url)
+        self.url = str(self.config.venues[exchange].rest_url)
         os.environ[stalls.VARIABLE] = str(self.stalls)
         log = logging.getLogger("chaos")
         log.propagate = False
@@ -146,7 +153,7 @@ class Place:
         self.supervisor.__enter__()
         try:
             self.supervisor.start(lambda: None)
-            self.view = VenueView(self.supervisor.instance, VENUE, ["BTCUSDT"])
+            self.view = VenueView(self.supervisor.instance, self.venue.name, [self.venue.symbol])
             self.until(self.is_ready, "the set is ready")
         except BaseException:
             self.__exit__()
@@ -188,9 +195,10 @@ class Place:
         if status is None:
             return False
         strategy = status["strategies"]["scripted"]
-        if status["venues"][VENUE]["state"] != "READY" or strategy["state"] != "RUNNING" or strategy["stale"]:
+        state = status["venues"][self.venue.name]["state"]
+        if state != "READY" or strategy["state"] != "RUNNING" or strategy["stale"]:
             return False
-        return self.path == "rest" or bool(self.admin("GET", "/admin/truth")["order_sockets"])
+        return self.venue.is_up(self)
 
     def trader(self) -> dict[str, Any] | None:
         """The trader's own picture; None while it does not answer."""
@@ -222,7 +230,7 @@ class Place:
         return dict(self.admin("GET", "/admin/truth")["requests"])
 
     def journal(self) -> list[Any]:
-        return list(read_journal(self.supervisor.instance.journal_path(VENUE)))
+        return list(read_journal(self.supervisor.instance.journal_path(self.venue.name)))
 
     def books(self, records: list[Any]) -> OwnBooks:
         books = OwnBooks(NUMBER, self.view.instruments())
@@ -232,19 +240,13 @@ class Place:
 
     def truth(self) -> VenueTruth:
         try:
-            return demo_venue.truth(self.url, ("BTCUSDT",))
+            return demo_venue.truth(self.url, (self.venue.symbol,))
         except Failure as error:
             raise Red(str(error)) from None
 
     def told_lines(self) -> list[dict[str, Any]]:
         lines = self.told.read_text().splitlines()
         return [json.loads(line) for line in lines if line.endswith("}")]
-
-    def depth(self) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
-        """(bids, asks) as (price, quantity), best first."""
-        found = self.admin("GET", "/fapi/v1/depth?symbol=BTCUSDT&limit=20")
-        bids, asks = ([(float(p), float(q)) for p, q in found[side]] for side in ("bids", "asks"))
-        return bids, asks
 
     # --- acting -------------------------------------------------------------------------------------------------------
     def command(self, action: str, **fields: Any) -> None:

@@ -1,7 +1,7 @@
 """`make chaos`: every cell over warm sets, with a results file that lets it go on where it ended.
 
-    python -m tests.chaos.run [--only TEXT] [--path websocket|rest] [--results FILE] [--seed N] [--rounds N]
-                              [--stop-seconds S] [--broken NAME]
+    python -m tests.chaos.run [--exchange VENUE] [--only TEXT] [--path websocket|rest] [--results FILE] [--seed N]
+                              [--rounds N] [--stop-seconds S] [--broken NAME] [--prove]
 
 One line per cell; a red cell prints its story and gets a fresh set, so one failure does not colour the next cell. Exit
 code 1 where any cell is red. Cells that the results file calls green are not run again: remove it to start over.
@@ -23,10 +23,11 @@ from typing import Any
 
 from shm.clock import monotonic_ns
 from shm.layout import Reason, RecordKind
-from tests.chaos.cells import INJECTED, PATHS, Cell, all_cells
+from tests.chaos.cells import Cell, all_cells, injected
 from tests.chaos.place import PATIENCE_S, Place
 from tests.chaos.red import Red
 from tests.chaos.story import tell
+from tests.chaos.venues import VENUES
 
 RESULTS = Path("build/chaos.jsonl")
 ROUNDS = 12
@@ -48,7 +49,7 @@ class Runner:
         self.seed, self.stop_s, self.broken, self.say = seed, stop_s, broken, say
         self._place: Place | None = None
         self._folder: Path | None = None
-        self._fits: tuple[str, int, int] = ("", 0, 0)
+        self._fits: tuple[str, str, int, int] = ("", "", 0, 0)
         self._settled = (0, 0)
 
     def run(self, cell: Cell) -> dict[str, Any]:
@@ -70,7 +71,7 @@ class Runner:
         return result
 
     def _fitting(self, cell: Cell) -> Place:
-        fits = (cell.path, cell.event_slots, cell.deadline_ms)
+        fits = (cell.venue, cell.path, cell.event_slots, cell.deadline_ms)
         if self._place is not None and self._fits != fits:
             self.close()
         if self._place is None:
@@ -155,13 +156,13 @@ def summary(results: list[dict[str, Any]]) -> str:
     )
 
 
-def prove(seed: int, stop_s: float, say: Callable[[str], None]) -> bool:
+def prove(exchange: str, seed: int, stop_s: float, say: Callable[[str], None]) -> bool:
     """Put each known error back and see its cell go red. True: all did."""
-    proven = True
-    for error, name in INJECTED.items():
+    proven, cells = True, {cell.name: cell for cell in all_cells(1, exchange)}
+    for error, name in injected(exchange).items():
         runner = Runner(seed, stop_s, error, say)
         try:
-            result = runner.run(next(cell for cell in all_cells(1) if cell.name == name))
+            result = runner.run(cells[name])
         finally:
             runner.close()
         proven &= not result["green"]
@@ -177,7 +178,8 @@ def _end(_number: int, _frame: object) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Deaths and wire faults at every moment of an order.")
     parser.add_argument("--only", default="", help="cells whose name contains this text")
-    parser.add_argument("--path", choices=PATHS, help="of the orders; both where none is named")
+    parser.add_argument("--exchange", choices=VENUES, default="binance", help="the venue (default: %(default)s)")
+    parser.add_argument("--path", default="", help="of the orders; all that the venue has where none is named")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of bursts of unknown outcomes")
@@ -188,9 +190,13 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # SIGINT is ignored where a shell put us behind
         signal.signal(number, _end)
     if options.prove:
-        return 0 if prove(options.seed, options.stop_seconds, lambda text: print(text, flush=True)) else 1
-    paths = [options.path] if options.path else PATHS
-    cells = [cell for cell in all_cells(options.rounds, paths) if options.only in cell.name]
+        proven = prove(options.exchange, options.seed, options.stop_seconds, lambda text: print(text, flush=True))
+        return 0 if proven else 1
+    paths = VENUES[options.exchange].paths
+    if options.path and options.path not in paths:
+        parser.error(f"--path: found {options.path!r}, expected {' or '.join(paths)} at {options.exchange}")
+    paths = (options.path,) if options.path else paths
+    cells = [cell for cell in all_cells(options.rounds, options.exchange, paths) if options.only in cell.name]
     print(f"{len(cells)} cells, seed {options.seed}", flush=True)
     runner = Runner(options.seed, options.stop_seconds, options.broken, lambda text: print(text, flush=True))
     results = run_all(cells, runner, None if options.broken else options.results)

@@ -42,7 +42,7 @@ def tell(place: Place, orders: tuple[int, ...], since_ns: int) -> str:
     for line in place.told_lines():
         if line["time_ns"] >= since_ns and (not orders or line.get("id") in orders):
             lines.append((line["time_ns"] + offset, f"strategy {line}"))
-    abouts = [str(order) for order in orders] or ["BTCUSDT"]
+    abouts = [str(order) for order in orders] or [place.venue.symbol]
     for about in abouts:
         for message in place.admin("GET", f"/admin/messages?about={about}")["messages"]:
             if message["time_ns"] >= since_ns + offset:

@@ -7,25 +7,35 @@ from pathlib import Path
 
 import pytest
 
+from exchanges.deribit.simulator_faults import KINDS as deribit_kinds
+from exchanges.simulator.faults import KINDS as binance_kinds
 from processes.fault_plan import ROLES
-from tests.chaos.cells import INJECTED, MOMENTS, PATHS, STATES, VICTIMS, WAYS, all_cells
+from tests.chaos.cells import INJECTED, MOMENTS, VICTIMS, WAYS, all_cells, injected
 from tests.chaos.run import Runner, run_all, summary
+from tests.chaos.venue import STATES
+from tests.chaos.venues import VENUES
 
+NOT_AT_ORDERS = {"binance": set[str](), "deribit": {"rejected_signature", "partial_subscribe"}}
+"""Faults of logins and subscriptions."""
 STOP_S = 1.6
 """Just over the heartbeat limit of the sets here."""
 SAMPLE = (
-    "websocket/death/trading_engine/kill/committed",
-    "websocket/death/trading_engine/kill/sent",
-    "websocket/death/trading_engine/stop/partially_filled",
-    "websocket/death/trader/kill/published",
-    "websocket/death/connection/kill/cancel_in_flight",
-    "websocket/wire/unknown_not_executed/new",
-    "websocket/answer/malformed_frame/modify",
-    "rest/death/trading_engine/kill/sent",
-    "rest/wire/drop_reply/modify",
-    "rest/wire/malformed_frame/partial_fill",
+    "binance/websocket/death/trading_engine/kill/committed",
+    "binance/websocket/death/trading_engine/kill/sent",
+    "binance/websocket/death/trading_engine/stop/partially_filled",
+    "binance/websocket/death/trader/kill/published",
+    "binance/websocket/death/connection/kill/cancel_in_flight",
+    "binance/websocket/wire/unknown_not_executed/new",
+    "binance/websocket/answer/malformed_frame/modify",
+    "binance/rest/death/trading_engine/kill/sent",
+    "binance/rest/wire/drop_reply/modify",
+    "binance/rest/wire/malformed_frame/partial_fill",
+    "deribit/websocket/death/trading_engine/kill/sent",
+    "deribit/websocket/death/connection/kill/cancel_in_flight",
+    "deribit/websocket/wire/drop_reply/modify",
+    "deribit/websocket/wire/malformed_frame/partial_fill",
 )
-CELLS = {cell.name: cell for cell in all_cells(1)}
+CELLS = {cell.name: cell for exchange in VENUES for cell in all_cells(1, exchange)}
 
 
 @pytest.fixture(scope="module")
@@ -45,26 +55,37 @@ def test_a_tail_that_is_committed_after_the_send_is_noticed() -> None:
     """The others of INJECTED are proven by `make chaos`."""
     broken = Runner(seed=1, stop_s=STOP_S, broken="commit_after_send", say=lambda text: None, patience_s=10.0)
     try:
-        assert not broken.run(CELLS[INJECTED["commit_after_send"]])["green"]
+        assert not broken.run(CELLS[injected("binance")["commit_after_send"]])["green"]
     finally:
         broken.close()
 
 
-def test_the_tables_are_whole_and_every_cell_has_a_name_of_its_own() -> None:
-    cells = all_cells(3)
+@pytest.mark.parametrize("exchange", VENUES)
+def test_the_tables_are_whole_and_every_cell_has_a_name_of_its_own(exchange: str) -> None:
+    venue, cells = VENUES[exchange], all_cells(3, exchange)
     names = [cell.name for cell in cells]
     assert len(names) == len(set(names))
     deaths = [name for name in names if "/death/" in name]
-    assert len(deaths) == len(VICTIMS) * len(WAYS) * len(MOMENTS) * len(PATHS)
+    assert len(deaths) == len(VICTIMS) * len(WAYS) * len(MOMENTS) * len(venue.paths)
     assert set(VICTIMS) == {*ROLES, "connection"}
-    for path in PATHS:
-        assert len([name for name in names if name.startswith(f"{path}/wire/drop_reply/")]) == len(STATES)
-    assert set(INJECTED.values()) <= set(names)
+    states = [state for state in STATES if venue.makes_sense("drop_reply", state)]
+    assert set(STATES) - set(states) <= {"settling"}
+    for path in venue.paths:
+        assert len([name for name in names if name.startswith(f"{exchange}/{path}/wire/drop_reply/")]) == len(states)
+    assert len(injected(exchange)) == len(INJECTED) and set(injected(exchange).values()) <= set(names)
+
+
+@pytest.mark.parametrize(("venue", "kinds"), [("binance", binance_kinds), ("deribit", deribit_kinds)])
+def test_every_fault_that_a_simulator_knows_is_in_its_wire_table(venue: str, kinds: tuple[str, ...]) -> None:
+    struck = {cell.name.split("/")[3] for cell in all_cells(1, venue) if "/wire/" in cell.name}
+    assert set(kinds) - struck == NOT_AT_ORDERS[venue]
 
 
 def test_cells_that_are_green_in_the_results_file_are_not_run_again(tmp_path: Path) -> None:
     results = tmp_path / "chaos.jsonl"
-    results.write_text('{"cell": "rest/fence/trader", "seed": 1, "green": true, "seconds": 2.0, "settled_absent": 3}\n')
-    told = run_all([CELLS["rest/fence/trader"]], Runner(seed=1, stop_s=STOP_S), results)
-    assert [one["cell"] for one in told] == ["rest/fence/trader"]
+    results.write_text(
+        '{"cell": "binance/rest/fence/trader", "seed": 1, "green": true, "seconds": 2.0, "settled_absent": 3}\n'
+    )
+    told = run_all([CELLS["binance/rest/fence/trader"]], Runner(seed=1, stop_s=STOP_S), results)
+    assert [one["cell"] for one in told] == ["binance/rest/fence/trader"]
     assert "1 cells, 1 green, 0 red" in summary(told) and "3 as absent" in summary(told)

@@ -18,11 +18,11 @@ BTC = instrument_id(1, 0)
 CENT = Decimal("1e-8")
 
 
-def instrument() -> Instrument:
+def instrument(inverse: int = 0) -> Instrument:
     row = InstrumentRow()
     row.instrument_id, row.venue, row.symbol, row.settle_currency = BTC, 1, b"BTCUSDT", b"USDT"
     row.price_scale, row.quantity_scale, row.tick_size, row.lot_size = 1, 3, 1, 1
-    row.contract_size = 10**8
+    row.contract_size, row.inverse = 10**8, inverse
     return Instrument("binance:BTCUSDT", row)
 
 
@@ -140,6 +140,15 @@ def test_the_best_own_quote_of_each_side_is_shown(books):
         Side.BUY: (Decimal("60000.0"), Decimal("0.010")),
         Side.SELL: (Decimal("60100.0"), Decimal("0.010")),
     }
+
+
+@pytest.mark.parametrize("inverse", [0, 1])
+def test_without_a_mark_there_is_no_unrealized_profit(inverse):
+    books = OwnBooks(NUMBER, [instrument(inverse)])
+    books.feed(request(1, quantity=10_000_000))
+    books.feed(fill(1, 5, 10_000_000, fee=0))
+    assert books.money({}).unrealized_pnl == 0
+    assert books.money({BTC: 61_000 * 10**8}).unrealized_pnl > 0
 
 
 def test_a_replaced_order_has_its_new_price(books):
