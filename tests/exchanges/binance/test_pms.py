@@ -2,72 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from exchanges.account_tables import AccountTables
-from exchanges.adapter import ConfigurationError, VenueRefused
-from exchanges.alerts import Alerts
+from exchanges.adapter import ConfigurationError, ExchangeContext, VenueRefused
 from exchanges.binance.pms import BinancePMS
 from exchanges.binance.simulator import SimulatorServer
-from exchanges.order_instruments import OrderInstruments
 from processes.config import ExpectConfig
 from tests.exchanges.binance.live_engine import BTC, context
 from tests.exchanges.binance.simulator_client import Client, mark_tick, venue
-from tests.exchanges.order_world import Counters
-from tests.exchanges.test_account_tables import Rows
-
-PATIENCE_S = 10.0
+from tests.exchanges.live_pms import LivePMS
 
 
-class Live:
-    """A running PMS over rows in memory."""
+class Live(LivePMS):
+    pms_class, instrument, currency = BinancePMS, BTC, "USDT"
 
-    def __init__(self, server: SimulatorServer, tmp_path: Path, snapshot_s: float = 0.05, **changes: Any) -> None:
-        self.positions, self.balances = Rows(), Rows()
-        self.counters = Counters()
-        self.alerts = Alerts(self.counters.add, logging.getLogger("test.pms"))
-        instruments = OrderInstruments([BTC])
-        self.pms = BinancePMS(
-            context(server, tmp_path, self.counters, alerts=self.alerts, **changes),
-            instruments=instruments,
-            tables=AccountTables(self.positions, self.balances, instruments, "USDT", 4),
-            snapshot_s=snapshot_s,
-        )
-        self.task: asyncio.Future[None] | None = None
-
-    async def start(self) -> None:
-        await self.pms.prepare()
-        self.task = asyncio.ensure_future(self.pms.run())
-        await self.until(lambda: self.pms.ready)
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while not condition():
-                if self.task is not None and self.task.done():
-                    self.task.result()
-                await asyncio.sleep(0.001)
-
-    async def close(self) -> None:
-        await self.pms.close()
-        if self.task is not None:
-            self.task.cancel()
-            await asyncio.gather(self.task, return_exceptions=True)
-
-    @property
-    def position(self) -> Any:
-        return self.positions.by_index[BTC.row]
-
-    @property
-    def balance(self) -> Any:
-        return self.balances.by_index[0]
+    def context(self, server: SimulatorServer, tmp_path: Path, changes: dict[str, Any]) -> ExchangeContext:
+        return context(server, tmp_path, self.counters, alerts=self.alerts, **changes)
 
 
 Place = tuple[SimulatorServer, Client, Live]

@@ -4,113 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import socket
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from exchanges.adapter import ConfigurationError, ExchangeContext, VenueUnavailable
+from exchanges.adapter import ConfigurationError, VenueUnavailable
 from exchanges.binance.data_fetcher import BinanceDataFetcher, RateLimited
 from exchanges.binance.endpoints import STREAMS_PER_SOCKET
 from exchanges.binance.simulator import SimulatorOptions, SimulatorServer, serve
 from exchanges.binance.subscriber import BinanceSubscriber
-from exchanges.http import HttpHandler
 from exchanges.simulator.flow import Delta
 from exchanges.websocket import WebSocketPolicy
-from processes.config import ExpectConfig
 from shm.layout import ConnectionState, MarketStatusCode, ProcessState, RecordKind, TradeFlag
 from shm.records import InstrumentRow
-
-POLICY = WebSocketPolicy(backoff_first_s=0.001, backoff_limit_s=0.05, first_message_timeout_s=None)
-
-
-@dataclass
-class Settings:
-    rest_url: str | None
-    stream_url: str | None
-    symbols: list[str] = field(default_factory=lambda: ["BTCUSDT", "ETHUSDT"])
-    environment: str = "simulator"
-    ws_api_url: str | None = "ws://127.0.0.1:9"
-    order_path: str = "websocket"
-    receive_window_ms: int = 5_000
-    stale_after_ms: int = 30_000  # a starved test machine is no stale market
-    settle_currency: str = "USDT"
-    expect: ExpectConfig = field(default_factory=ExpectConfig)
+from tests.exchanges.live_subscriber import POLICY, LiveSubscriber, settings
 
 
-class Ids:
-    def __init__(self, symbols: list[str]) -> None:
-        self.symbols = symbols
+class Run(LiveSubscriber):
+    venue, number = "binance", 1
 
-    def id(self, symbol: str, /) -> int:
-        return 1 << 16 | self.symbols.index(symbol)
-
-    def symbol(self, instrument_id: int, /) -> str:
-        return self.symbols[instrument_id & 0xFFFF]
-
-
-class Run:
-    """One subscriber at work, everything it published since it began, and the states it went through."""
-
-    def __init__(
-        self,
-        market: Any,
-        settings: Settings,
-        state_dir: Path,
-        policy: WebSocketPolicy,
-        streams_per_socket: int = STREAMS_PER_SOCKET,
-    ) -> None:
-        self.market = market
-        self.states: list[tuple[ProcessState, str]] = []
-        ids = Ids(settings.symbols)
-        context = ExchangeContext(
-            "binance", settings, ids, market.segment, market.counters, logging.getLogger("test.subscriber"), state_dir,
-            self.set_state,
-        )  # fmt: skip
-        self.http = HttpHandler(settings.rest_url or "", timeout_s=20.0)
-        self.fetcher = BinanceDataFetcher(self.http, settings.symbols, ids)
-        self.subscriber = BinanceSubscriber(context, self.fetcher, policy, streams_per_socket)
-        self.reader = market.reader()
-        self.records: list[Any] = []
-        self.task = asyncio.ensure_future(self.subscriber.run())
-
-    def set_state(self, state: ProcessState, text: str) -> None:
-        if not self.states or self.states[-1] != (state, text):
-            self.states.append((state, text))
-
-    def count(self, name: str) -> int:
-        return int(self.market.counters.counter(name).value)
-
-    def drain(self) -> None:
-        while (record := self.reader.poll()) is not None:
-            self.records.append(record.copy())
-        assert self.reader.lost == 0
-
-    def of(self, kind: RecordKind, row: int = 0) -> list[Any]:
-        self.drain()
-        return [record for record in self.records if record.kind == kind and record.instrument_id & 0xFFFF == row]
-
-    def codes(self, row: int = 0) -> list[MarketStatusCode]:
-        return [MarketStatusCode(record.code) for record in self.of(RecordKind.MARKET_STATUS, row)]
-
-    async def until(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
-        async with asyncio.timeout(seconds):
-            while not condition():
-                if self.task.done():
-                    self.task.result()
-                    raise AssertionError("the subscriber ended")
-                await asyncio.sleep(0.002)
-                self.drain()
-
-    async def close(self) -> None:
-        await self.subscriber.close()
-        await asyncio.wait({self.task}, timeout=5)
-        assert self.task.done()
-        await self.fetcher.close()
+    def make(self, policy: WebSocketPolicy = POLICY, streams_per_socket: int = STREAMS_PER_SOCKET) -> None:
+        settings = self.context.settings
+        self.fetcher = BinanceDataFetcher(self.http, settings.symbols, self.context.instruments)
+        self.subscriber = BinanceSubscriber(self.context, self.fetcher, policy, streams_per_socket)
 
 
 @pytest.fixture
@@ -128,10 +47,9 @@ async def begin(market: Any, tmp_path: Path, simulator: SimulatorServer) -> Asyn
     running: list[Run] = []
 
     def make(policy: WebSocketPolicy = POLICY, **changes: Any) -> Run:
-        settings = Settings(simulator.rest_url, simulator.stream_url)
-        for name, value in changes.items():
-            setattr(settings, name, value)
-        running.append(Run(market, settings, tmp_path, policy))
+        symbols = changes.pop("symbols", ["BTCUSDT", "ETHUSDT"])
+        urls = {"rest_url": simulator.rest_url, "stream_url": simulator.stream_url}
+        running.append(Run(market, settings(symbols, **urls | changes), tmp_path, policy=policy))
         return running[-1]
 
     yield make
@@ -486,8 +404,8 @@ async def test_many_symbols_are_spread_over_sockets_and_the_loss_of_one_concerns
     market: Any, tmp_path: Path
 ) -> None:
     async with await serve(SimulatorOptions(symbols=SIX, seed=7, speed=2.0)) as simulator:
-        settings = Settings(simulator.rest_url, simulator.stream_url, symbols=list(SIX))
-        run = Run(market, settings, tmp_path, POLICY, streams_per_socket=4)  # 2 symbols a public, 1 a market socket
+        config = settings(list(SIX), rest_url=simulator.rest_url, stream_url=simulator.stream_url)
+        run = Run(market, config, tmp_path, streams_per_socket=4)  # 2 symbols a public, 1 a market socket
         try:
             await run.until(lambda: run.subscriber.ready)
             names = [health.name for health in run.subscriber.connections()]
@@ -506,8 +424,8 @@ async def test_many_symbols_are_spread_over_sockets_and_the_loss_of_one_concerns
 
 async def test_a_socket_that_is_down_comes_first_where_not_all_can_be_shown(market: Any, tmp_path: Path) -> None:
     async with await serve(SimulatorOptions(symbols=SIX, seed=7)) as simulator:
-        settings = Settings(simulator.rest_url, simulator.stream_url, symbols=list(SIX))
-        run = Run(market, settings, tmp_path, POLICY, streams_per_socket=4)
+        config = settings(list(SIX), rest_url=simulator.rest_url, stream_url=simulator.stream_url)
+        run = Run(market, config, tmp_path, streams_per_socket=4)
         try:
             await run.until(lambda: run.subscriber.ready)
             last = run.subscriber._connections[-1]

@@ -2,66 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from exchanges.account_tables import AccountTables
-from exchanges.adapter import VenueRefused
+from exchanges.adapter import ExchangeContext, VenueRefused
 from exchanges.deribit.pms import DeribitPMS
 from exchanges.deribit.simulator import ApiKey, SimulatorOptions, SimulatorServer, serve
-from exchanges.order_instruments import OrderInstruments
 from tests.exchanges.deribit.live_engine import PERPETUAL, context
-from tests.exchanges.order_world import Counters
-from tests.exchanges.test_account_tables import Rows
-
-PATIENCE_S = 10.0
+from tests.exchanges.live_pms import LivePMS
 
 
-class Live:
-    """A running PMS over rows in memory."""
+class Live(LivePMS):
+    pms_class, instrument, currency = DeribitPMS, PERPETUAL, "BTC"
 
-    def __init__(self, server: SimulatorServer, tmp_path: Path, snapshot_s: float = 60.0, **changes: Any) -> None:
-        self.positions, self.balances = Rows(), Rows()
-        self.counters = Counters()
-        instruments = OrderInstruments([PERPETUAL])
-        self.pms = DeribitPMS(
-            context(server, tmp_path, self.counters, **changes),
-            instruments=instruments,
-            tables=AccountTables(self.positions, self.balances, instruments, "BTC", 4),
-            snapshot_s=snapshot_s,
-        )
-        self.task: asyncio.Future[None] | None = None
-
-    async def start(self) -> None:
-        await self.pms.prepare()
-        self.task = asyncio.ensure_future(self.pms.run())
-        await self.until(lambda: self.pms.ready)
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while not condition():
-                if self.task is not None and self.task.done():
-                    self.task.result()
-                await asyncio.sleep(0.001)
-
-    async def close(self) -> None:
-        await self.pms.close()
-        if self.task is not None:
-            self.task.cancel()
-            await asyncio.gather(self.task, return_exceptions=True)
-
-    @property
-    def position(self) -> Any:
-        return self.positions.by_index[PERPETUAL.row]
-
-    @property
-    def balance(self) -> Any:
-        return self.balances.by_index[0]
+    def context(self, server: SimulatorServer, tmp_path: Path, changes: dict[str, Any]) -> ExchangeContext:
+        return context(server, tmp_path, self.counters, **changes)
 
     async def trade(self, method: str, amount: int) -> None:
         """A market order by another client of the account."""

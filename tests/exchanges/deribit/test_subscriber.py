@@ -2,103 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from exchanges.adapter import ConfigurationError, ExchangeContext
+from exchanges.adapter import ConfigurationError
 from exchanges.deribit.data_fetcher import DeribitDataFetcher
 from exchanges.deribit.simulator import DEMO_KEY, SimulatorOptions, SimulatorServer, serve
 from exchanges.deribit.subscriber import DeribitSubscriber
-from exchanges.http import HttpHandler
-from exchanges.websocket import WebSocketPolicy
 from shm.layout import InstrumentStatus, MarketStatusCode, OptionKind, ProcessState, RecordKind
-
-POLICY = WebSocketPolicy(backoff_first_s=0.001, backoff_limit_s=0.05, first_message_timeout_s=None)
-
-
-@dataclass
-class Settings:
-    rest_url: str
-    stream_url: str
-    symbols: list[str] = field(default_factory=lambda: ["BTC-PERPETUAL", "ETH-PERPETUAL"])
-    environment: str = "simulator"
-    ws_api_url: str | None = "ws://127.0.0.1:9"
-    order_path: str = "websocket"
-    receive_window_ms: int = 5_000
-    stale_after_ms: int = 30_000  # a starved test machine is no stale market
-    settle_currency: str = "BTC"
-    check_gaps: bool = True
-    account: str = ""
-    expect: Any = None
+from tests.exchanges.live_subscriber import POLICY, LiveSubscriber, settings
 
 
-class Ids:
-    def __init__(self, symbols: list[str]) -> None:
-        self.symbols = symbols
+class Run(LiveSubscriber):
+    venue, number = "deribit", 2
 
-    def id(self, symbol: str, /) -> int:
-        return 2 << 16 | self.symbols.index(symbol)
-
-    def symbol(self, instrument_id: int, /) -> str:
-        return self.symbols[instrument_id & 0xFFFF]
-
-
-class Run:
-    """One subscriber at work, everything it published since it began, and the states it went through."""
-
-    def __init__(self, market: Any, settings: Settings, state_dir: Path, credentials: Any = None) -> None:
-        self.market = market
-        self.states: list[tuple[ProcessState, str]] = []
-        ids = Ids(settings.symbols)
-        context = ExchangeContext(
-            "deribit", settings, ids, market.segment, market.counters, logging.getLogger("test.subscriber"), state_dir,
-            self.set_state, credentials,
-        )  # fmt: skip
-        self.fetcher = DeribitDataFetcher(HttpHandler(settings.rest_url, timeout_s=20.0), settings.symbols, ids)
-        self.subscriber = DeribitSubscriber(context, self.fetcher, POLICY)
-        self.reader = market.reader()
-        self.records: list[Any] = []
-        self.task = asyncio.ensure_future(self.subscriber.run())
-
-    def set_state(self, state: ProcessState, text: str) -> None:
-        if not self.states or self.states[-1] != (state, text):
-            self.states.append((state, text))
-
-    def count(self, name: str) -> int:
-        return int(self.market.counters.counter(name).value)
-
-    def drain(self) -> None:
-        while (record := self.reader.poll()) is not None:
-            self.records.append(record.copy())
-        assert self.reader.lost == 0
-
-    def of(self, kind: RecordKind, row: int = 0) -> list[Any]:
-        self.drain()
-        return [record for record in self.records if record.kind == kind and record.instrument_id & 0xFFFF == row]
-
-    def codes(self, row: int = 0) -> list[MarketStatusCode]:
-        return [MarketStatusCode(record.code) for record in self.of(RecordKind.MARKET_STATUS, row)]
-
-    async def until(self, condition: Callable[[], object], seconds: float = 30.0) -> None:
-        async with asyncio.timeout(seconds):
-            while not condition():
-                if self.task.done():
-                    self.task.result()
-                    raise AssertionError("the subscriber ended")
-                await asyncio.sleep(0.002)
-                self.drain()
-
-    async def close(self) -> None:
-        await self.subscriber.close()
-        await asyncio.wait({self.task}, timeout=5)
-        assert self.task.done()
+    def make(self) -> None:
+        self.fetcher = DeribitDataFetcher(self.http, self.context.settings.symbols, self.context.instruments)
+        self.subscriber = DeribitSubscriber(self.context, self.fetcher, POLICY)
 
 
 @pytest.fixture
@@ -120,8 +44,9 @@ async def begin(market: Any, tmp_path: Path, simulator: SimulatorServer) -> Asyn
     running: list[Run] = []
 
     def make(credentials: Any = None, **changes: Any) -> Run:
-        settings = Settings(simulator.rest_url, f"ws://127.0.0.1:{simulator.port}", **changes)
-        running.append(Run(market, settings, tmp_path, credentials))
+        symbols = changes.pop("symbols", ["BTC-PERPETUAL", "ETH-PERPETUAL"])
+        urls = {"rest_url": simulator.rest_url, "stream_url": f"ws://127.0.0.1:{simulator.port}"}
+        running.append(Run(market, settings(symbols, **urls | changes), tmp_path, credentials=credentials))
         return running[-1]
 
     yield make

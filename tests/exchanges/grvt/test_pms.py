@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,26 +11,21 @@ from typing import Any
 
 import pytest
 
-from exchanges.account_tables import AccountTables
 from exchanges.adapter import ConfigurationError, ExchangeContext, VenueRefused
 from exchanges.grvt.pms import GrvtPMS
 from exchanges.grvt.simulator import SimulatorServer
-from exchanges.order_instruments import OrderInstrument, OrderInstruments
+from exchanges.order_instruments import OrderInstrument
 from shm.layout import instrument_id
 from tests.exchanges.grvt.simulator_client import DEMO_KEY, SUB, Client, logged_in
-from tests.exchanges.order_world import Counters
-from tests.exchanges.test_account_tables import Rows
+from tests.exchanges.live_pms import LivePMS
 
 BTC = OrderInstrument(instrument_id(3, 0), "BTC_USDT_Perp", price_scale=1, quantity_scale=3)
-PATIENCE_S = 20.0
 
 
-class Live:
-    """A running PMS over rows in memory."""
+class Live(LivePMS):
+    pms_class, instrument, currency = GrvtPMS, BTC, "USDT"
 
-    def __init__(self, server: SimulatorServer, tmp_path: Path, snapshot_s: float = 0.05, **changes: Any) -> None:
-        self.positions, self.balances = Rows(), Rows()
-        self.counters = Counters()
+    def context(self, server: SimulatorServer, tmp_path: Path, changes: dict[str, Any]) -> ExchangeContext:
         settings: Any = SimpleNamespace(
             environment="simulator", symbols=["BTC_USDT_Perp"], rest_url=server.rest_url, stream_url=server.stream_url,
             ws_api_url=server.stream_url, check_gaps=True, account="", settle_currency="USDT",
@@ -42,38 +36,7 @@ class Live:
             "set_state": lambda state, text: None,
             "credentials": SimpleNamespace(api_key=DEMO_KEY.key, secret=DEMO_KEY.secret),
         }  # fmt: skip
-        instruments = OrderInstruments([BTC])
-        tables = AccountTables(self.positions, self.balances, instruments, "USDT", 4)
-        self.pms = GrvtPMS(
-            ExchangeContext(**values | changes), instruments=instruments, tables=tables, snapshot_s=snapshot_s
-        )
-        self.task: asyncio.Future[None] | None = None
-
-    async def start(self) -> None:
-        await self.pms.prepare()
-        self.task = asyncio.ensure_future(self.pms.run())
-        await self.until(lambda: self.pms.ready)
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while not condition():
-                if self.task is not None and self.task.done():
-                    self.task.result()
-                await asyncio.sleep(0.002)
-
-    async def close(self) -> None:
-        await self.pms.close()
-        if self.task is not None:
-            self.task.cancel()
-            await asyncio.gather(self.task, return_exceptions=True)
-
-    @property
-    def position(self) -> Any:
-        return self.positions.by_index[BTC.row]
-
-    @property
-    def balance(self) -> Any:
-        return self.balances.by_index[0]
+        return ExchangeContext(**values | changes)
 
 
 @asynccontextmanager

@@ -2,95 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from exchanges.adapter import ConfigurationError, ExchangeContext
+from exchanges.adapter import ConfigurationError
 from exchanges.grvt.data_fetcher import GrvtDataFetcher
 from exchanges.grvt.simulator import SimulatorOptions, SimulatorServer, serve
 from exchanges.grvt.subscriber import GrvtSubscriber
-from exchanges.http import HttpHandler
-from exchanges.websocket import WebSocketPolicy
 from shm.layout import ConnectionState, MarketStatusCode, ProcessState, RecordKind
+from tests.exchanges.live_subscriber import POLICY, LiveSubscriber, settings
 
 BTC, ETH = "BTC_USDT_Perp", "ETH_USDT_Perp"
-POLICY = WebSocketPolicy(backoff_first_s=0.001, backoff_limit_s=0.05, first_message_timeout_s=None)
 
 
-@dataclass
-class Settings:
-    rest_url: str | None
-    stream_url: str | None
-    symbols: list[str] = field(default_factory=lambda: [BTC, ETH])
-    environment: str = "simulator"
-    ws_api_url: str | None = "ws://127.0.0.1:9"
-    receive_window_ms: int = 5_000
-    stale_after_ms: int = 30_000  # a starved test machine is no stale market
-    settle_currency: str = "USDT"
-    check_gaps: bool = True
-    account: str = ""
+class Run(LiveSubscriber):
+    venue, number = "grvt", 3
 
-
-class Ids:
-    def __init__(self, symbols: list[str]) -> None:
-        self.symbols = symbols
-
-    def id(self, symbol: str, /) -> int:
-        return 3 << 16 | self.symbols.index(symbol)
-
-    def symbol(self, instrument_id: int, /) -> str:
-        return self.symbols[instrument_id & 0xFFFF]
-
-
-class Run:
-    """One subscriber at work, everything it published since it began, and the states it went through."""
-
-    def __init__(self, market: Any, settings: Settings, state_dir: Path) -> None:
-        self.market = market
-        self.states: list[tuple[ProcessState, str]] = []
-        ids = Ids(settings.symbols)
-        context = ExchangeContext(
-            "grvt", settings, ids, market.segment, market.counters, logging.getLogger("test.subscriber"), state_dir,
-            lambda state, text: self.states.append((state, text)),
-        )  # fmt: skip
-        http = HttpHandler(settings.rest_url or "", timeout_s=20.0)
-        self.fetcher = GrvtDataFetcher(http, settings.symbols, ids)
-        self.subscriber = GrvtSubscriber(context, self.fetcher, POLICY)
-        self.reader = market.reader()
-        self.records: list[Any] = []
-        self.task = asyncio.ensure_future(self.subscriber.run())
-
-    def count(self, name: str) -> int:
-        return int(self.market.counters.counter(name).value)
-
-    def of(self, kind: RecordKind, row: int = 0) -> list[Any]:
-        while (record := self.reader.poll()) is not None:
-            self.records.append(record.copy())
-        assert self.reader.lost == 0
-        return [record for record in self.records if record.kind == kind and record.instrument_id & 0xFFFF == row]
-
-    def codes(self, row: int = 0) -> list[MarketStatusCode]:
-        return [MarketStatusCode(record.code) for record in self.of(RecordKind.MARKET_STATUS, row)]
-
-    async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
-        async with asyncio.timeout(seconds):
-            while not condition():
-                if self.task.done():
-                    self.task.result()
-                    raise AssertionError("the subscriber ended")
-                await asyncio.sleep(0.002)
-                self.of(RecordKind.QUOTE)
-
-    async def close(self) -> None:
-        await self.subscriber.close()
-        await asyncio.wait({self.task}, timeout=5)
-        assert self.task.done()
+    def make(self) -> None:
+        self.fetcher = GrvtDataFetcher(self.http, self.context.settings.symbols, self.context.instruments)
+        self.subscriber = GrvtSubscriber(self.context, self.fetcher, POLICY)
 
 
 @pytest.fixture
@@ -108,10 +41,9 @@ async def begin(market: Any, tmp_path: Path, simulator: SimulatorServer) -> Asyn
     running: list[Run] = []
 
     def make(**changes: Any) -> Run:
-        settings = Settings(simulator.rest_url, simulator.stream_url)
-        for name, value in changes.items():
-            setattr(settings, name, value)
-        running.append(Run(market, settings, tmp_path))
+        symbols = changes.pop("symbols", [BTC, ETH])
+        urls = {"rest_url": simulator.rest_url, "stream_url": simulator.stream_url}
+        running.append(Run(market, settings(symbols, **urls | changes), tmp_path))
         return running[-1]
 
     yield make
