@@ -3,7 +3,8 @@
 The rule: a connection that is open but says nothing is worth less than a closed one. So each is watched: the first
 message of every stream must come in time, data must not be older than the staleness limit, pings must be answered;
 where one fails the connection is closed and opened anew, after a pause that doubles with each failure and is shortened
-by a random part, so that many clients of a venue that restarts do not come back in the same millisecond. Before the
+by a random part, so that many clients of a venue that restarts do not come back in the same millisecond. A venue that
+refuses the handshake because too much was asked says how long to stay away, and that is kept. Before the
 venue's own limit on a connection's age the next one is opened beside it and the old one is closed only when the new one
 delivers (make before break); the listener's owner sees both during `on_overlap(True)`.
 
@@ -41,6 +42,9 @@ class WebSocketPolicy:
     backoff_limit_s: float = 20.0
     healthy_after_s: float = 10.0
     """A connection that lived this long makes the next pause short again."""
+    too_many_s: float = 10.0
+    banned_s: float = 120.0
+    """How long to stay away after a handshake refused with HTTP 429 or 418 that named no time in Retry-After."""
     renew_after_s: float | None = None
     overlap_s: float = 2.0
 
@@ -171,7 +175,8 @@ class WebSocketConnection:
             except (OSError, TimeoutError, picows.WSError, ConnectionFailed) as failure:
                 self.counters.failures += 1
                 failures += 1
-                await self._pause(f"cannot be reached ({str(failure) or type(failure).__name__})", failures)
+                away_s = self._away_s(failure)
+                await self._pause(f"cannot be reached ({str(failure) or type(failure).__name__})", failures, away_s)
                 continue
             began = monotonic_ns()
             await self._live(transport, listener)
@@ -322,9 +327,22 @@ class WebSocketConnection:
             for one in waited:
                 one.cancel()
 
-    async def _pause(self, what: str, failures: int) -> None:
+    def _away_s(self, failure: Exception) -> float:
+        """How long the venue wants us to stay away; 0: it did not say."""
+        response = failure.response if isinstance(failure, picows.WSHandshakeError) else None
+        if response is None or response.status not in (418, 429):
+            return 0.0
+        named = response.headers.get("Retry-After", "")
+        if named.isdecimal():
+            return float(named)
+        return self.policy.banned_s if response.status == 418 else self.policy.too_many_s
+
+    async def _pause(self, what: str, failures: int, least_s: float = 0.0) -> None:
+        """Backoff, or `least_s` where that is longer; both with a random part, the second on top."""
         pause_s = min(self.policy.backoff_limit_s, self.policy.backoff_first_s * 2.0 ** min(failures - 1, 30))
         pause_s *= 0.5 + 0.5 * self._jitter.random()
+        if pause_s < least_s:
+            pause_s = least_s * (1.0 + 0.1 * self._jitter.random())
         text = f"{self.name} {what}, next try in {pause_s:.1f} s"
         self._log.warning("%s", text)
         self._on_retry(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -180,6 +181,34 @@ async def test_an_address_that_cannot_be_had_is_a_failure_like_another(server: S
     client = start(server.url, where=where)
     await client.until(lambda: client.times("up") == 1)
     assert client.said[0].startswith("retry test stream cannot be reached (no listen key)")
+
+
+@pytest.mark.parametrize(
+    ("head", "least", "most"),
+    [
+        ("429 Too Many Requests\r\nRetry-After: 7", 7.0, 7.7),
+        ("429 Too Many Requests", 10.0, 11.0),
+        ("418 I'm a teapot", 120.0, 132.0),
+        ("429 Too Many Requests\r\nRetry-After: soon", 10.0, 11.0),
+        ("503 Service Unavailable\r\nRetry-After: 7", 0.0, 0.002),
+    ],
+)
+async def test_a_venue_that_was_asked_too_much_is_left_alone_for_as_long_as_it_says(
+    start: Start, head: str, least: float, most: float
+) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as venue:
+        client = start(f"ws://127.0.0.1:{venue.sockets[0].getsockname()[1]}/")
+        await client.until(lambda: client.times("retry") > 0)
+        named = re.search(r"next try in ([\d.]+) s", client.said[0])
+        assert named is not None
+        assert least - 0.05 <= float(named[1]) <= most + 0.05
+        client.connection.close()
 
 
 async def test_a_silent_connection_is_closed_and_opened_anew(server: Server, start: Start) -> None:
