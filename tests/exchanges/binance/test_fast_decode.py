@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from exchanges.binance.codec import MarketCodec
 from exchanges.binance.fast_decode import FrameScanner, MarketListener
-from exchanges.instrument_feed import InstrumentFeed, MarketOutput
 from exchanges.instrument_rows import Scales
 from exchanges.market_events import BestQuote, BookDelta, MalformedFrame, MarketEvent, PublicTrade
 from shm.layout import MarketStatusCode, RecordKind, Side
 from tests.exchanges.frame_fuzz import Target, memory_that_ends
+from tests.exchanges.live_listener import ListenerPath, check_that_no_prefix_is_taken
 
 SCALES = {"BTCUSDT": Scales(2, 3), "AKROUSDT": Scales(5, 0), "币安USDT": Scales(4, 1)}
 CODEC = MarketCodec(SCALES)
@@ -297,11 +297,7 @@ def test_mutated_frames_are_refused_or_understood_alike() -> None:
 
 
 def test_no_prefix_of_a_frame_is_read_behind_its_end() -> None:
-    with memory_that_ends() as put:
-        for frame in FRAMES:
-            for size in range(len(frame)):
-                assert SCANNER.decode(put(frame[:size])) is None
-            assert SCANNER.decode(put(frame)) is not None
+    check_that_no_prefix_is_taken(SCANNER, FRAMES)
 
 
 def test_no_cut_off_number_is_read_behind_its_end() -> None:
@@ -331,47 +327,13 @@ def test_a_thousand_symbols_are_told_apart() -> None:
 
 
 # --- from frame to ring -----------------------------------------------------------------------------------------------
-class Rare:
-    def __init__(self) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-
-    def on_surprise(self, payload: bytes, receive_time_ns: int) -> None:
-        self.calls.append(("surprise", payload, receive_time_ns))
-
-    def on_delta(self, feed: InstrumentFeed, delta: BookDelta, receive_time_ns: int) -> None:
-        self.calls.append(("delta", feed.symbol, delta, receive_time_ns))
-
-    def on_crossed(self, feed: InstrumentFeed) -> None:
-        self.calls.append(("crossed", feed.symbol))
-
-
-class Path:
-    """A listener with one live book of BTCUSDT, bid 61800.20, ask 61800.30, update 50."""
-
-    def __init__(self, market: Any) -> None:
-        self.market = market
-        self.feed = InstrumentFeed(
-            MarketOutput(
-                market.by_name["market"], market.by_name["books"], market.by_name["tickers"], market.counters
-            ),
-            "BTCUSDT", 1 << 16 | 3, 2, 3,
-        )  # fmt: skip
-        self.feed.book.apply_snapshot([(6180020, 2507)], [(6180030, 2500)])
-        self.feed.update_id, self.feed.live = 50, True
-        self.feed.publish_snapshot(1, 2)
-        self.scanner = FrameScanner()
-        self.scanner.add("BTCUSDT", 2, 3, self.feed)
-        self.rare = Rare()
-        self.listener = MarketListener(self.scanner, self.rare, market.counters)
-        self.reader = market.reader()
-
-
 @pytest.fixture
-def path(market: Any) -> Path:
-    return Path(market)
+def path(market: Any) -> ListenerPath:
+    bids, asks = [(6180020, 2507)], [(6180030, 2500)]
+    return ListenerPath(market, FrameScanner(), MarketListener, 1, "BTCUSDT", (2, 3), bids, asks)
 
 
-def test_a_quote_goes_from_the_frame_to_the_ring(path: Path) -> None:
+def test_a_quote_goes_from_the_frame_to_the_ring(path: ListenerPath) -> None:
     path.listener.feed_frame(frames_2024()["bookTicker"], 777)
     quote = path.reader.poll()
     assert quote is not None
@@ -385,7 +347,7 @@ def test_a_quote_goes_from_the_frame_to_the_ring(path: Path) -> None:
     assert path.rare.calls == []
 
 
-def test_trades_go_from_the_frame_to_the_ring(path: Path) -> None:
+def test_trades_go_from_the_frame_to_the_ring(path: ListenerPath) -> None:
     path.listener.feed_frame(frames_2024()["trade"], 1)
     path.listener.feed_frame(frames_2026()["aggTrade"], 2)
     trade = path.reader.poll()
@@ -399,7 +361,7 @@ def test_trades_go_from_the_frame_to_the_ring(path: Path) -> None:
     assert merged.exchange_time_ns == 1790000000000_000_000
 
 
-def test_a_delta_that_follows_goes_to_book_ring_and_table(path: Path) -> None:
+def test_a_delta_that_follows_goes_to_book_ring_and_table(path: ListenerPath) -> None:
     path.listener.feed_frame(frames_2024()["depth"], 5)
     top = path.reader.poll()
     assert top is not None
@@ -414,7 +376,7 @@ def test_a_delta_that_follows_goes_to_book_ring_and_table(path: Path) -> None:
     assert path.rare.calls == []
 
 
-def test_a_delta_that_does_not_follow_changes_nothing_and_is_handed_over(path: Path) -> None:
+def test_a_delta_that_does_not_follow_changes_nothing_and_is_handed_over(path: ListenerPath) -> None:
     frame = frames_2024()["depth"].replace(b'"pu":50', b'"pu":49')
     path.listener.feed_frame(frame, 5)
     assert path.rare.calls == [("delta", "BTCUSDT", CODEC.decode(frame), 5)]
@@ -423,7 +385,7 @@ def test_a_delta_that_does_not_follow_changes_nothing_and_is_handed_over(path: P
     assert path.reader.poll() is None
 
 
-def test_a_book_that_crosses_is_withdrawn_and_told(path: Path) -> None:
+def test_a_book_that_crosses_is_withdrawn_and_told(path: ListenerPath) -> None:
     path.listener.feed_frame(frames_2024()["depth"].replace(b'"58710.20"', b'"61800.30"'), 5)
     assert path.rare.calls == [("crossed", "BTCUSDT")]
     status = path.reader.poll()
@@ -434,8 +396,8 @@ def test_a_book_that_crosses_is_withdrawn_and_told(path: Path) -> None:
     assert not path.feed.live
 
 
-def test_surprises_are_handed_over_and_counted(path: Path) -> None:
+def test_surprises_are_handed_over_and_counted(path: ListenerPath) -> None:
     path.listener.feed_frame(b'{"result":null,"id":1}', 9)
     assert path.rare.calls == [("surprise", b'{"result":null,"id":1}', 9)]
-    assert path.market.counters.counter("surprises").value == 1
-    assert path.market.counters.counter("frames").value == 1
+    assert path.count("surprises") == 1
+    assert path.count("frames") == 1

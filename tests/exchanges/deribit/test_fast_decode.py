@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from exchanges.deribit.codec import MarketCodec
 from exchanges.deribit.fast_decode import FrameScanner, MarketListener
-from exchanges.instrument_feed import InstrumentFeed, MarketOutput
 from exchanges.instrument_rows import Scales
 from exchanges.market_events import BookDelta, MalformedFrame, PublicTrades
 from shm.layout import MarketStatusCode, RecordKind, Side
 from tests.exchanges.frame_fuzz import Target, memory_that_ends
+from tests.exchanges.live_listener import ListenerPath, check_that_no_prefix_is_taken
 
 OPTION = "BTC-25DEC26-90000-C"
 SCALES = {"BTC-PERPETUAL": Scales(2, 0), OPTION: Scales(4, 1), "XRP_USDC-30JUN26-0d625-C": Scales(5, 0)}
@@ -258,11 +258,7 @@ def test_mutated_frames_are_refused_or_understood_alike() -> None:
 
 
 def test_no_prefix_of_a_frame_is_read_behind_its_end() -> None:
-    with memory_that_ends() as put:
-        for frame in FRAMES:
-            for size in range(len(frame)):
-                assert SCANNER.decode(put(frame[:size])) is None
-            assert SCANNER.decode(put(frame)) is not None
+    check_that_no_prefix_is_taken(SCANNER, FRAMES)
 
 
 def test_no_cut_off_number_is_read_behind_its_end() -> None:
@@ -275,45 +271,13 @@ def test_no_cut_off_number_is_read_behind_its_end() -> None:
 
 
 # --- from frame to ring -----------------------------------------------------------------------------------------------
-class Rare:
-    def __init__(self) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-
-    def on_surprise(self, payload: bytes, receive_time_ns: int) -> None:
-        self.calls.append(("surprise", payload, receive_time_ns))
-
-    def on_delta(self, feed: InstrumentFeed, delta: BookDelta, receive_time_ns: int) -> None:
-        self.calls.append(("delta", feed.symbol, delta, receive_time_ns))
-
-    def on_crossed(self, feed: InstrumentFeed) -> None:
-        self.calls.append(("crossed", feed.symbol))
-
-
-class Path:
-    """A listener with one live book of BTC-PERPETUAL, bid 61000.0, ask 61000.5, change id 50."""
-
-    def __init__(self, market: Any) -> None:
-        self.market = market
-        output = MarketOutput(
-            market.by_name["market"], market.by_name["books"], market.by_name["tickers"], market.counters
-        )
-        self.feed = InstrumentFeed(output, "BTC-PERPETUAL", 2 << 16 | 3, 2, 0)
-        self.feed.book.apply_snapshot([(6100000, 5000), (6099950, 120)], [(6100050, 900)])
-        self.feed.update_id, self.feed.live = 50, True
-        self.feed.publish_snapshot(1, 2)
-        self.scanner = FrameScanner()
-        self.scanner.add("BTC-PERPETUAL", 2, 0, self.feed)
-        self.rare = Rare()
-        self.listener = MarketListener(self.scanner, self.rare, market.counters)
-        self.reader = market.reader()
-
-
 @pytest.fixture
-def path(market: Any) -> Path:
-    return Path(market)
+def path(market: Any) -> ListenerPath:
+    bids, asks = [(6100000, 5000), (6099950, 120)], [(6100050, 900)]
+    return ListenerPath(market, FrameScanner(), MarketListener, 2, "BTC-PERPETUAL", (2, 0), bids, asks)
 
 
-def test_a_quote_goes_from_the_frame_to_the_ring(path: Path) -> None:
+def test_a_quote_goes_from_the_frame_to_the_ring(path: ListenerPath) -> None:
     path.listener.feed_frame(FRAMES[3], 777)
     quote = path.reader.poll()
     assert quote is not None
@@ -328,20 +292,20 @@ def test_a_quote_goes_from_the_frame_to_the_ring(path: Path) -> None:
     assert path.rare.calls == []
 
 
-def test_quotes_without_ids_are_put_in_order_by_their_time(path: Path) -> None:
+def test_quotes_without_ids_are_put_in_order_by_their_time(path: ListenerPath) -> None:
     for milliseconds in (174, 174, 173, 175):
         path.listener.feed_frame(FRAMES[3].replace(b"000174", b"000%d" % milliseconds), 1)
     times = []
     while (quote := path.reader.poll()) is not None:
         times.append(quote.exchange_time_ns // 1_000_000 % 1000)
     assert times == [174, 174, 175]
-    assert path.market.counters.counter("late_quotes").value == 1
+    assert path.count("late_quotes") == 1
     path.feed.reconnected(2)
     path.listener.feed_frame(FRAMES[3], 1)
     assert path.reader.poll() is not None  # another connection may begin anew
 
 
-def test_the_trades_of_a_message_go_to_the_ring_once(path: Path) -> None:
+def test_the_trades_of_a_message_go_to_the_ring_once(path: ListenerPath) -> None:
     path.listener.feed_frame(FRAMES[7], 1)
     path.listener.feed_frame(FRAMES[7], 2)
     first, second = path.reader.poll().copy(), path.reader.poll()
@@ -349,10 +313,10 @@ def test_the_trades_of_a_message_go_to_the_ring_once(path: Path) -> None:
     assert second is not None
     assert (second.trade_id, second.aggressor_side, second.trade_count) == (271252856, Side.SELL, 1)
     assert path.reader.poll() is None
-    assert path.market.counters.counter("repeated_trades").value == 2
+    assert path.count("repeated_trades") == 2
 
 
-def test_a_change_that_follows_goes_to_book_ring_and_table(path: Path) -> None:
+def test_a_change_that_follows_goes_to_book_ring_and_table(path: ListenerPath) -> None:
     path.listener.feed_frame(FRAMES[0], 5)
     top = path.reader.poll()
     assert top is not None
@@ -363,10 +327,10 @@ def test_a_change_that_follows_goes_to_book_ring_and_table(path: Path) -> None:
         1, 136700000131, 5, MarketStatusCode.LIVE,
     )  # fmt: skip
     assert path.rare.calls == []
-    assert path.market.counters.counter("book_checks").value == 0  # quotes here say nothing about an update id
+    assert path.count("book_checks") == 0  # quotes here say nothing about an update id
 
 
-def test_a_change_that_does_not_follow_changes_nothing_and_is_handed_over(path: Path) -> None:
+def test_a_change_that_does_not_follow_changes_nothing_and_is_handed_over(path: ListenerPath) -> None:
     frame = FRAMES[0].replace(b'"prev_change_id":50', b'"prev_change_id":49')
     path.listener.feed_frame(frame, 5)
     assert path.rare.calls == [("delta", "BTC-PERPETUAL", CODEC.decode(frame), 5)]
@@ -374,15 +338,15 @@ def test_a_change_that_does_not_follow_changes_nothing_and_is_handed_over(path: 
     assert path.reader.poll() is None
 
 
-def test_a_book_that_crosses_is_withdrawn_and_told(path: Path) -> None:
+def test_a_book_that_crosses_is_withdrawn_and_told(path: ListenerPath) -> None:
     path.listener.feed_frame(FRAMES[0].replace(b'"change",61000.0', b'"new",61000.5'), 5)
     assert path.rare.calls == [("crossed", "BTC-PERPETUAL")]
     assert path.market.book(3).valid == 0
     assert not path.feed.live
 
 
-def test_surprises_are_handed_over_and_counted(path: Path) -> None:
+def test_surprises_are_handed_over_and_counted(path: ListenerPath) -> None:
     frame = json.dumps({"jsonrpc": "2.0", "id": 1, "result": "ok"}).encode()
     path.listener.feed_frame(frame, 9)
     assert path.rare.calls == [("surprise", frame, 9)]
-    assert path.market.counters.counter("surprises").value == 1
+    assert path.count("surprises") == 1

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
-import mmap
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,10 +14,10 @@ from exchanges.grvt.codec import MarketCodec
 from exchanges.grvt.fast_decode import FrameScanner, MarketListener
 from exchanges.instrument_feed import InstrumentFeed, MarketOutput
 from exchanges.instrument_rows import Scales
-from exchanges.market_events import BookDelta
 from shm.layout import MarketStatusCode, RecordKind, Side
 from tests.exchanges.frame_fuzz import Target
 from tests.exchanges.grvt.frames import MINI, TICKER, book, every_frame, frame, trade
+from tests.exchanges.live_listener import RareFrames, check_that_no_prefix_is_taken
 
 SCALES = {"BTC_USDT_Perp": Scales(1, 3), "DOGE_USDT_Perp": Scales(5, 0), "币安_USDT_Perp": Scales(4, 1)}
 
@@ -175,19 +173,8 @@ def test_other_messages_are_left_to_the_declared_decoder(made: bytes) -> None:
 
 
 def test_no_frame_is_read_behind_its_end() -> None:
-    """The page behind the frame may not be touched: one byte too far ends this process."""
-    page = mmap.PAGESIZE
-    memory = mmap.mmap(-1, 2 * page)
-    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.mprotect(ctypes.c_void_p(address + page), ctypes.c_size_t(page), 0) == 0
-    try:
-        for lite, made in FRAMES:
-            for size in range(len(made) + 1):
-                memory[page - size : page] = made[:size]
-                assert SCANNERS[lite].recognises(memoryview(memory)[page - size : page]) is (size == len(made))
-    finally:
-        libc.mprotect(ctypes.c_void_p(address + page), ctypes.c_size_t(page), 3)
+    for lite in (False, True):
+        check_that_no_prefix_is_taken(SCANNERS[lite], [made for of_lite, made in FRAMES if of_lite is lite])
 
 
 @pytest.mark.parametrize("target", FUZZ_TARGETS, ids=lambda target: target.name)
@@ -196,23 +183,6 @@ def test_mutated_frames_are_refused_or_understood_alike(target: Target) -> None:
 
 
 # --- the listener -----------------------------------------------------------------------------------------------------
-class Handler:
-    def __init__(self) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-
-    def on_surprise(self, payload: bytes, receive_time_ns: int) -> None:
-        self.calls.append(("surprise", payload))
-
-    def on_delta(self, feed: InstrumentFeed, delta: BookDelta, receive_time_ns: int) -> None:
-        self.calls.append(("delta", feed.symbol, delta))
-
-    def on_crossed(self, feed: InstrumentFeed) -> None:
-        self.calls.append(("crossed", feed.symbol))
-
-    def on_quote_gap(self, feed: InstrumentFeed) -> None:
-        self.calls.append(("quote gap", feed.symbol))
-
-
 class Market:
     def __init__(self, segments: Any) -> None:
         self.segments, self.reader = segments, segments.reader()
@@ -222,7 +192,7 @@ class Market:
         self.feed = InstrumentFeed(out, "BTC_USDT_Perp", 3 << 16, 1, 3)
         self.scanner = FrameScanner()
         self.scanner.add("BTC_USDT_Perp", 1, 3, self.feed)
-        self.handler = Handler()
+        self.handler = RareFrames()
         self.listener = MarketListener(self.scanner, self.handler, segments.counters)
 
     def give(self, made: bytes, now: int = 5) -> None:
@@ -285,4 +255,4 @@ def test_trades_are_told_once_and_snapshots_go_to_the_declared_decoder(listening
     assert (told.trade_id, told.price, told.quantity, told.aggressor_side) == (8 << 16 | 2, 87700.1, 0.001, Side.SELL)
     snapshot = frame("v1.book.d", book([("1.0", "1.0")], []))
     listening.give(snapshot)
-    assert listening.handler.calls == [("surprise", snapshot)]
+    assert listening.handler.calls == [("surprise", snapshot, 5)]
