@@ -53,7 +53,8 @@ class DemoOptions:
     """One of `fault_plan.PLANS`."""
     strategies: tuple[str, ...] = ()
     """"file.py:Class" or "package.module:Class" each, on all symbols in their order, or on those behind an "@". Empty:
-    market making, one strategy a symbol."""
+    with one symbol on each of two venues, one strategy that quotes the first against the second's mid and hedges there;
+    else market making, one strategy a symbol."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """As in the config; each strategy gets those that it has."""
     script: Path | None = None
@@ -62,6 +63,7 @@ class DemoOptions:
 
 
 MARKET_MAKING = "strategy.market_making:MarketMakingStrategy"
+QUOTE_AND_HEDGE = "strategy.quote_and_hedge:QuoteAndHedgeStrategy"
 
 
 def check_options(options: DemoOptions) -> Path | None:
@@ -145,6 +147,9 @@ def _check_strategies(options: DemoOptions) -> None:
 
 def _chosen(options: DemoOptions) -> list[_Chosen]:
     """The strategies with their symbols and parameters."""
+    if not options.strategies and len(options.exchanges) == len(options.symbols) == 2:
+        pair = [symbol for exchange in options.exchanges for symbol in _symbols_at(exchange, options)]
+        return [_Chosen("pair", QUOTE_AND_HEDGE, pair, _pair_parameters(pair[0], options))]
     if not options.strategies:
         return [
             _Chosen("mm-" + symbol.lower(), MARKET_MAKING, [symbol], _parameters_of(MARKET_MAKING, [symbol], options))
@@ -161,6 +166,12 @@ def _chosen(options: DemoOptions) -> list[_Chosen]:
             _Chosen(f"{name}-{same + 1}" if same else name, spec, symbols, _parameters_of(spec, symbols, options))
         )
     return found
+
+
+def _pair_parameters(quoted: str, options: DemoOptions) -> dict[str, Any]:
+    quantity = Decimal(ORDER_QUANTITY[quoted])
+    own = {"order_quantity": float(quantity), "maximum_position": float(3 * quantity), "price_from": "hedge"}
+    return own | dict(options.parameters)
 
 
 def _parameters_of(module: str, symbols: list[str], options: DemoOptions) -> dict[str, Any]:

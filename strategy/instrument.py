@@ -193,6 +193,10 @@ class Instrument:
         """Mantissa of a limit written as decimal text, rounded down: a limit is never widened."""
         return int(Decimal(text).scaleb(self.quantity_scale).to_integral_value(ROUND_FLOOR))
 
+    def unit_value(self, price: float) -> float:
+        """Value of one unit of quantity in quote currency, for what is decided and never for the ledger."""
+        return self.contract_size / MONEY_UNIT * (1.0 if self.inverse else price)
+
     def notional(self, price_mantissa: int, quantity_mantissa: int) -> int:
         """Value in 1e-8 of the quote currency, rounded up: used by limits only, never by the ledger."""
         if self.inverse:

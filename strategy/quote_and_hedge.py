@@ -1,22 +1,25 @@
 """QuoteAndHedgeStrategy: quotes post-only on one instrument, hedges its fills on another. An example with two of them.
 
-The rule: the first instrument of the config is quoted, one order a side, a fixed distance behind the touch; the second
-is the hedge. What is held on the first is wanted with the other sign on the second; any difference of a lot or more is
-sent at once as one IOC order, and while that order is not over by the venue's word, no other one goes. Without a hedge
-that can be traded nothing is quoted. The two may be of different venues.
+The rule: the first instrument of the config is quoted, one order a side; the second is the hedge. Quotes stand a fixed
+distance behind the touch, or (`price_from = "hedge"`) around the hedge's mid, brought over by the usual ratio of both
+prices, and then never through the touch: what moves on the hedge's venue moves them at once. What is held on the first
+is wanted with the other sign on the second; any difference of a lot or more is sent at once as one IOC order, and while
+that order is not over by the venue's word, no other one goes. Without a hedge that can be traded nothing is quoted. The
+two may be of different venues.
 
 Loaded as "strategy.quote_and_hedge:QuoteAndHedgeStrategy".
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from shm.layout import Side, TimeInForce
 from strategy.abstract_strategy import AbstractStrategy
+from strategy.price_ratio import PriceRatio
 
 if TYPE_CHECKING:
     from shm.records import Quote
@@ -39,8 +42,12 @@ class QuoteAndHedgeParameters(msgspec.Struct, frozen=True, forbid_unknown_fields
     """Hedge units for one quoted unit; None = the same value in quote currency, by the two mids."""
     minimum_hedge_value: NotNegative = 100.0
     """Smaller differences wait, in quote currency of the hedge; not below the venue's smallest order."""
+    price_from: Literal["touch", "hedge"] = "touch"
+    """Where quotes are measured from: the best price of their side, or the hedge's mid."""
     distance_ticks: NotNegative = 1.0
-    """How far behind the best price of its side a quote stands."""
+    """How far a quote stands behind that."""
+    ratio_half_life_s: Positive = 30.0
+    """Of the usual ratio of both prices, where quotes are measured from the hedge."""
     requote_ticks: Positive = 5.0
     """A quote is moved when it is this many ticks or more from where it should be."""
     hedge_slippage_ticks: NotNegative = 20.0
@@ -61,6 +68,7 @@ class QuoteAndHedgeStrategy(AbstractStrategy):
         self._quoted, self._hedge = self.instruments
         self._quotes: dict[Side, Order | None] = {Side.BUY: None, Side.SELL: None}
         self._hedge_order: Order | None = None
+        self._ratio = PriceRatio(self.parameters.ratio_half_life_s)
 
     def on_ready(self) -> None:
         """Quotes from before an interruption are not where they should be; a position may have changed meanwhile."""
@@ -71,11 +79,22 @@ class QuoteAndHedgeStrategy(AbstractStrategy):
 
     # --- quotes -----------------------------------------------------------------------------------------------------
     def on_quote(self, quote: Quote) -> None:
-        if quote.instrument_id != self._quoted.id:
-            return
         distance = self.parameters.distance_ticks * self._quoted.tick
-        self._quote_side(Side.BUY, quote.bid_price - distance)
-        self._quote_side(Side.SELL, quote.ask_price + distance)
+        if self.parameters.price_from == "hedge":
+            self._quote_around(distance)
+        elif quote.instrument_id == self._quoted.id:
+            self._quote_side(Side.BUY, quote.bid_price - distance)
+            self._quote_side(Side.SELL, quote.ask_price + distance)
+
+    def _quote_around(self, distance: float) -> None:
+        """... the price that the hedge's mid means here, as the two usually stand to each other."""
+        own, other, tick = self.market(self._quoted), self.market(self._hedge), self._quoted.tick
+        if not own.fresh or not other.fresh:
+            self._ratio.pause(self.now_ns)  # whose quotes are pulled, see on_stale
+            return
+        fair = self._ratio.update(own.mid / other.mid, self.now_ns) * other.mid
+        self._quote_side(Side.BUY, min(fair - distance, own.ask_price - tick))
+        self._quote_side(Side.SELL, max(fair + distance, own.bid_price + tick))
 
     def _quote_side(self, side: Side, price: float) -> None:
         parameters, order = self.parameters, self._quotes[side]
@@ -123,8 +142,11 @@ class QuoteAndHedgeStrategy(AbstractStrategy):
         """Units of the hedge still to buy (> 0) or to sell (< 0); NaN where there is no price to tell."""
         ratio = self.parameters.hedge_ratio
         if ratio is None:
-            ratio = self.market(self._quoted).mid / self.market(self._hedge).mid
+            ratio = self._unit_value(self._quoted) / self._unit_value(self._hedge)
         return -ratio * self.position(self._quoted).position - self.position(self._hedge).position
+
+    def _unit_value(self, instrument: Instrument) -> float:
+        return instrument.unit_value(self.market(instrument).mid)
 
     def _hedge_now(self) -> None:
         """Send one IOC order for the difference, unless one is out or it is too small to matter."""
@@ -132,7 +154,7 @@ class QuoteAndHedgeStrategy(AbstractStrategy):
         if self._hedge_order is not None or not view.fresh:
             return
         quantity = self.unhedged()
-        value = abs(quantity) * view.mid
+        value = abs(quantity) * self._unit_value(instrument)
         smallest = max(self.parameters.minimum_hedge_value, instrument.minimum_notional / 1e8)
         if not value >= smallest or abs(quantity) < instrument.lot:  # also false for NaN
             return

@@ -74,12 +74,13 @@ class StrategyFailed(AssertionError):
 
 @dataclass(frozen=True)
 class Listing:
-    """An instrument of the rig: a linear perpetual with 1.0 contracts. Sizes as decimal text."""
+    """An instrument of the rig: a perpetual with 1.0 contracts. Sizes as decimal text, of an inverse one in dollars."""
 
     name: str = "binance:BTCUSDT"
     tick: str = "0.1"
     lot: str = "0.001"
     minimum_notional: str = "5"
+    inverse: bool = False
 
 
 @dataclass(frozen=True)
@@ -511,7 +512,7 @@ def _instrument_row(listing: Listing, symbol: str, identifier: int, venue: int) 
     row.tick_size, row.lot_size = int(tick.scaleb(row.price_scale)), int(lot.scaleb(row.quantity_scale))
     row.minimum_quantity, row.minimum_price = row.lot_size, row.tick_size
     row.minimum_notional = int(Decimal(listing.minimum_notional).scaleb(MONEY_SCALE))
-    row.contract_size = 10**MONEY_SCALE
+    row.contract_size, row.inverse = 10**MONEY_SCALE, int(listing.inverse)
     row.quote_currency = row.settle_currency = b"USDT"
     row.base_currency = symbol.removesuffix("USDT").encode()[:8]
     return row

@@ -23,6 +23,8 @@ from tests.chaos.venues import VENUES
 
 TAKEN_LEVELS: Final = 15
 """So far into the book that it crosses even when the price has moved on since the last depth update."""
+FEWEST_LEVELS: Final = 2
+LARGEST_SHARE: Final = 0.2
 NOTICE_S: Final = 0.3
 """For everybody to see that their connections are gone, so that the set does not look whole before."""
 REACH_S: Final = 15.0
@@ -57,9 +59,14 @@ def crossing(place: Place) -> dict[str, Any]:
     """Terms of an order that takes the best levels and rests with what is left: far more than they hold, and some of
     them, as the best price may have moved on since the last depth update."""
     side = _side(place)
-    bids, asks = place.venue.depth(place)
-    price = (asks if side == "buy" else bids)[TAKEN_LEVELS - 1][0]
-    return {"side": side, "price": price, "quantity": place.venue.more_than_levels}
+    quantity, held = place.venue.more_than_levels, 0.0
+    levels = place.venue.depth(place)[1 if side == "buy" else 0][:TAKEN_LEVELS]
+    price = levels[0][0]
+    for number, (level, there) in enumerate(levels, start=1):
+        price, held = level, held + there
+        if number >= FEWEST_LEVELS and held > LARGEST_SHARE * quantity:
+            break  # a rare level is large enough to take all of it, and then nothing would rest
+    return {"side": side, "price": price, "quantity": quantity}
 
 
 def _side(place: Place) -> str:

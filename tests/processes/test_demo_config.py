@@ -146,8 +146,25 @@ def test_each_exchange_has_its_symbols_its_simulator_and_its_servers_on_cores(tm
     }  # fmt: skip
     assert config.venues["deribit"].settle_currency == "BTC"
     assert config.simulators["binance"].port == 12345 != config.simulators["deribit"].port
-    assert [strategy.instruments for strategy in config.strategies] == [["binance:BTCUSDT"], ["deribit:BTC-PERPETUAL"]]
+    (pair,) = config.strategies
+    assert (pair.module, pair.instruments) == (HEDGE, ["binance:BTCUSDT", "deribit:BTC-PERPETUAL"])
+    assert pair.parameters == {"order_quantity": 0.01, "maximum_position": 0.03, "price_from": "hedge"}
     assert "trading_engine.deribit" in config.cores
+
+
+def test_the_first_venue_is_the_quoted_one_and_more_symbols_are_made_markets_in(tmp_path: Path) -> None:
+    path = tmp_path / "demo.toml"
+
+    def strategies(*symbols: str) -> list[list[str]]:
+        options = DemoOptions(exchanges=("deribit", "binance"), symbols=symbols)
+        check_options(options)
+        path.write_text(render(options, None, 12345, "demo-1"), encoding="utf-8")
+        return [strategy.instruments for strategy in load_config(path).strategies]
+
+    assert strategies("BTCUSDT", "BTC-PERPETUAL") == [["deribit:BTC-PERPETUAL", "binance:BTCUSDT"]]
+    assert strategies("BTCUSDT", "ETHUSDT", "BTC-PERPETUAL") == [
+        ["binance:BTCUSDT"], ["binance:ETHUSDT"], ["deribit:BTC-PERPETUAL"],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,46 @@ def test_a_stale_hedge_pulls_the_quotes_and_its_return_brings_them_back(rig):
     assert len(rig.orders) == 2
 
 
+def test_an_inverse_hedge_counts_in_dollars():
+    perpetual = "deribit:BTC-PERPETUAL"
+    with StrategyRig(
+        QuoteAndHedgeStrategy, PARAMETERS, instruments=[QUOTED, Listing(perpetual, "0.5", "10", inverse=True)]
+    ) as rig:
+        rig.quote(60500.0, 60500.5, perpetual)
+        rig.quote(60000.0, 60000.1)
+        rig.fill(bid(rig))
+        [order] = [one for one in rig.orders if one.instrument.name == perpetual]
+        assert (order.is_buy, order.quantity) == (False, 600.0)
+        rig.fill(order, price=60500.0)
+        assert abs(rig.strategy.unhedged()) < 10.0
+
+
+def test_quotes_from_the_hedge_follow_its_mid_at_once_and_keep_the_usual_ratio():
+    with make(price_from="hedge", distance_ticks=20.0, requote_ticks=1.0, ratio_half_life_s=2.0) as rig:
+        assert (bid(rig).price, ask(rig).price) == (59998.0, 60002.1)
+        rig.quote(2500.5, 2500.51, HEDGE)  # 12 a coin up there; nothing has moved here
+        rig.quote(2500.5, 2500.51, HEDGE)  # the cancels are confirmed
+        assert bid(rig).price == 60000.0, "never through the touch here"
+        assert ask(rig).price == pytest.approx(60014.0, abs=0.11)
+        for _ in range(60):
+            rig.wait(0.5)
+            rig.quote(2500.5, 2500.51, HEDGE)
+            rig.quote(60000.0, 60000.1)
+        assert bid(rig).price == pytest.approx(59998.0, abs=0.11), "this is how the two stand now"
+        assert ask(rig).price == pytest.approx(60002.1, abs=0.11)
+
+
+def test_quotes_from_the_hedge_are_pulled_while_it_is_stale():
+    with make(price_from="hedge", distance_ticks=20.0) as rig:
+        for _ in range(12):
+            rig.wait(0.25, quiet=True)
+            rig.quote(60000.0, 60000.1)
+        assert rig.orders == []
+        rig.quote(2500.0, 2500.01, HEDGE)
+        rig.quote(60000.0, 60000.1)
+        assert len(rig.orders) == 2
+
+
 def test_a_refused_hedge_is_not_hammered():
     limits = RigLimits(max_order_notional="650")
     with StrategyRig(
