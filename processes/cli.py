@@ -104,6 +104,12 @@ def recorder(config: ConfigOption = None) -> None:
 
 
 @app.command()
+def monitor(config: ConfigOption = None) -> None:
+    """Metrics, health, a web page on loopback, and alerts."""
+    _run_process("monitor", config)
+
+
+@app.command()
 def simulator(venue: VenueArgument, config: ConfigOption = None) -> None:
     """The venue itself, on a loopback port, speaking its real protocol."""
     _run_process("simulator", config, venue)

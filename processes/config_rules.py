@@ -19,7 +19,7 @@ KNOWN_VENUES = frozenset(venue.name.lower() for venue in Venue if venue)
 
 def broken_rules(config: Config) -> list[str]:
     """One sentence for each rule that the config breaks; empty where it may run."""
-    return [*_instance(config), *_venues(config), *_cores(config), *_strategies(config), *_simulators(config)]
+    return [*_instance(config), *_venues(config), *_cores(config), *_strategies(config), *_ports(config)]
 
 
 def _instance(config: Config) -> Iterator[str]:
@@ -125,12 +125,12 @@ def _instruments(config: Config, path: str, strategy: StrategyConfig) -> Iterato
         yield f"{path}.instruments: found live venues beside {others}, expected one strategy to stay with one kind"
 
 
-def _simulators(config: Config) -> Iterator[str]:
-    ports: dict[int, str] = {}
+def _ports(config: Config) -> Iterator[str]:
+    ports = {config.monitor.port: "monitor"} if config.observers.monitor else {}
     for name, simulator in config.simulators.items():
         if name not in config.venues:
             yield f"simulators.{name}: no venue of that name in this file{suggestion(name, config.venues)}"
         if simulator.port in ports:
             other = ports[simulator.port]
-            yield f"simulators.{name}.port: found {simulator.port}, that of simulators.{other}, expected another"
-        ports.setdefault(simulator.port, name)
+            yield f"simulators.{name}.port: found {simulator.port}, that of {other}, expected another"
+        ports.setdefault(simulator.port, f"simulators.{name}")

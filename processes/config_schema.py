@@ -32,6 +32,9 @@ Url = Annotated[
     str,
     Meta(pattern=r"^(https?|wss?)://[^\s]+$", description="a URL that begins with http://, https://, ws:// or wss://"),
 ]
+UrlName = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$", description='the name of a URL, like "alerts", not the URL itself')
+]
 Slots = Annotated[int, Meta(ge=64, le=1 << 24, description="a power of two from 64 to 16777216")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Milliseconds = Annotated[int, Meta(ge=1, le=3_600_000)]
@@ -216,6 +219,8 @@ class ObserversConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """All processes' lines in one file, corelane.log in the log directory, and in the journal."""
     recorder: bool = False
     """All records of all rings, in files for research."""
+    monitor: bool = False
+    """Metrics, health, a web page on loopback, and alerts."""
 
 
 class RecorderConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -229,7 +234,24 @@ class RecorderConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Of all files together; the oldest are removed."""
 
 
-OBSERVERS: Final = ("logger", "recorder")
+class MonitorConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the monitor serves, and whom it tells."""
+
+    port: Port = 9464
+    host: Literal["127.0.0.1", "::1", "localhost"] = "127.0.0.1"
+    """Loopback only: it asks nobody who he is. From elsewhere: an ssh tunnel."""
+    webhook: UrlName | None = None
+    """Name of a URL, never the URL itself (it holds a token mostly); absent: none. Problems are posted there as JSON
+    when they begin and end."""
+    command: list[str] = field(default_factory=list)
+    """A program and its arguments that gets the same JSON on its standard input. Empty: none."""
+    least_severity: Literal["warning", "critical"] = "warning"
+    """What is told; the page, /status and `corelane top` show all."""
+    min_interval_s: Annotated[float, Meta(ge=0.0, le=86_400.0)] = 10.0
+    """Least time between two messages; what comes meanwhile goes into one."""
+
+
+OBSERVERS: Final = ("logger", "recorder", "monitor")
 """In the order in which they start: before all others, so that they miss nothing."""
 
 
@@ -246,6 +268,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     log: LogConfig = field(default_factory=LogConfig)
     observers: ObserversConfig = field(default_factory=ObserversConfig)
     recorder: RecorderConfig = field(default_factory=RecorderConfig)
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
     path: str = ""
     """The file this came from; set by load_config, not a key."""
 

@@ -32,8 +32,9 @@ from processes.demo_script import Action, ScriptRunner
 from processes.exit_codes import ExitCode, Failure
 from processes.fault_plan import FaultRunner, at_venue, plan
 from processes.log import LogManager
-from processes.set_view import SetView, VenueView
+from processes.set_view import SetView
 from processes.supervisor import Supervisor
+from processes.venue_view import VenueView
 from shm.clock import realtime_offset_ns
 from shm.journal import read_journal
 from shm.layout import MONEY_SCALE

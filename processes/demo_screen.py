@@ -17,7 +17,8 @@ from rich.text import Text
 
 from processes.demo_books import OwnBooks
 from processes.demo_report import show
-from processes.set_view import SetView, VenueView
+from processes.set_view import SetView
+from processes.venue_view import VenueView
 from shm.layout import MONEY_SCALE, Side
 
 PROGRESS_EVERY_S = 5.0

@@ -16,6 +16,7 @@ from processes import journald
 from processes.app_service import AppService
 from processes.exit_codes import ExitCode, Failure
 from processes.log import json_line, rotating_file
+from processes.oldest_record import from_oldest
 from shm.clock import realtime_offset_ns
 from shm.layout import LOG_PLAIN, ProcessState
 from shm.records import Log
@@ -25,8 +26,6 @@ FILE: Final = "corelane.log"
 COUNTERS: Final = ("lines", "lost", "templates_broken", "journal_dropped")
 AT_ONCE: Final = 256
 """Lines of one process before the next has its turn."""
-BEHIND: Final = 64
-"""Slots that a starting reader stays away from the place where the writer is."""
 
 
 def run(service: AppService) -> int:
@@ -61,7 +60,7 @@ class Logger:
             except OSError as error:
                 raise Failure(f"log.journald: {journald.SOCKET}: {error.strerror}", ExitCode.CONFIG) from None
         for process in service.config.processes():
-            self._rings.append((process, _from_oldest(service, process)))
+            self._rings.append((process, from_oldest(service.segment(f"log.{process}"))))
         service.set_state(ProcessState.READY)
 
     def do_work(self) -> int:
@@ -121,13 +120,6 @@ class Logger:
         now: Any = datetime.now(UTC).timestamp() * 1e9
         message = f"{count} lines of {process} were overwritten before they were read"
         self._put(int(now), logging.WARNING, self.role_name, self.role_name, message, self._service.row.pid)
-
-
-def _from_oldest(service: AppService, process: str) -> BroadcastReader:
-    """A reader that begins with the oldest line that is surely still there."""
-    segment = service.segment(f"log.{process}")
-    newest = BroadcastReader(segment)
-    return BroadcastReader(segment, max(1, newest.next_sequence - segment.capacity + BEHIND))
 
 
 def _text(data: bytes) -> str:

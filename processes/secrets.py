@@ -1,4 +1,4 @@
-"""Key pairs by name: from systemd, the environment or a private file, and from nowhere else.
+"""Key pairs, and the URL that alerts go to, by name: from systemd, the environment or a private file, nowhere else.
 
 The rule: a secret is never in the config, in argv, in a log or in a repr. A name is looked up in this order, and the
 first place that has it counts as the only one (half a pair in it is an error, not a reason to look on):
@@ -7,7 +7,9 @@ first place that has it counts as the only one (half a pair in it is an error, n
 2. $CORELANE_<NAME>_API_KEY and $CORELANE_<NAME>_SECRET
 3. <directory of the config>/<name>.credentials, TOML with api_key and secret, owned by us, mode 0600
 
-Called by the mains of trading engine, position server and simulator; the trader never asks.
+A URL (a webhook's holds a token mostly) is looked up alike: <name>.url, $CORELANE_<NAME>_URL, url = "..." in the file.
+
+Called by the mains of trading engine, position server, simulator and monitor; the trader never asks.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ import resource
 import stat
 import tomllib
 from pathlib import Path
+from typing import Any, Final
 
 from processes.config import Config, VenueConfig
 
-ENVIRONMENT_PATTERN = re.compile(r"^CORELANE_[A-Z0-9_]+_(API_KEY|SECRET)$")
+URL_PATTERN: Final = re.compile(r"^https?://\S+$")
+ENVIRONMENT_PATTERN: Final = re.compile(r"^CORELANE_[A-Z0-9_]+_(API_KEY|SECRET)$")
 
 
 class CredentialsError(Exception):
@@ -73,6 +77,28 @@ def find(name: str, config_directory: Path) -> Credentials:
     return found
 
 
+def find_url(name: str, config_directory: Path) -> str:
+    """Look the URL called `name` up in the three places. Raises CredentialsError, which never shows the URL."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    variable = url_variable(name)
+    file = config_directory / f"{name}.credentials"
+    found = _text(Path(directory, f"{name}.url")) if directory else None
+    found = found or os.environ.get(variable) or (_private_file(file) or {}).get("url")
+    if found is None:
+        raise CredentialsError(
+            f'URL "{name}": found in no place; expected $CREDENTIALS_DIRECTORY/{name}.url, or {variable}, or '
+            f'url = "..." in {file}'
+        )
+    if not isinstance(found, str) or not URL_PATTERN.match(found.strip()):
+        raise CredentialsError(f'URL "{name}": what was found is no URL that begins with http:// or https://')
+    return found.strip()
+
+
+def url_variable(name: str) -> str:
+    """The environment variable that may hold the URL of that name."""
+    return _variable(name, "URL")
+
+
 def _from_systemd(name: str) -> Credentials | None:
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     if not directory:
@@ -88,6 +114,14 @@ def _from_environment(name: str) -> Credentials | None:
 
 def _from_file(name: str, directory: Path) -> Credentials | None:
     path = directory / f"{name}.credentials"
+    tree = _private_file(path)
+    if tree is None:
+        return None
+    return _pair(name, str(path), {half: tree.get(half) for half in ("api_key", "secret")}, needed=True)
+
+
+def _private_file(path: Path) -> dict[str, Any] | None:
+    """What stands in it; None where it is not there. Raises CredentialsError where others may read or write it."""
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
@@ -95,15 +129,14 @@ def _from_file(name: str, directory: Path) -> Credentials | None:
                 raise CredentialsError(f"{path}: found mode {stat.S_IMODE(status.st_mode):04o}, expected 0600")
             if status.st_uid not in (os.geteuid(), 0):
                 raise CredentialsError(f"{path}: found user {status.st_uid} as owner, expected {os.geteuid()}")
-            tree = tomllib.load(file)
+            return tomllib.load(file)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise CredentialsError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         # The parser's message may quote the line, and the line may be the secret.
-        raise CredentialsError(f'{path}: is not TOML, expected api_key = "..." and secret = "..."') from None
-    return _pair(name, str(path), {half: tree.get(half) for half in ("api_key", "secret")}, needed=True)
+        raise CredentialsError(f'{path}: is not TOML, expected lines like api_key = "..." and secret = "..."') from None
 
 
 def _pair(name: str, place: str, halves: dict[str, str | None], *, needed: bool = False) -> Credentials | None:

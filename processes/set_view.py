@@ -1,4 +1,4 @@
-"""What an observer sees of a running set: status rows, books, rings, counters and our own orders.
+"""A running set as an observer sees it: status rows, books, rings, counters, strategies and own orders.
 
 The rule: it reads shared memory only and can hold nobody up (rings are followed with broadcast semantics), so what is
 shown costs the traders nothing. Called by the demo (screen, counters of the report), `corelane top` and the monitor;
@@ -8,145 +8,35 @@ one thread.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 
+from processes import kill_switch
 from processes.config import Config
-from processes.demo_books import OwnBooks
+from processes.hop_view import HopView
+from processes.order_watch import OrderWatch
+from processes.snapshot import (
+    BudgetLine,
+    ConnectionLine,
+    KillSwitchLine,
+    ProcessLine,
+    Snapshot,
+    StrategyLine,
+    VenueSnapshot,
+)
+from processes.strategy_table import rows as strategy_rows
+from processes.venue_view import VenueView, text
 from shm.clock import monotonic_ns
-from shm.counters import CountersReader, merge, percentiles
+from shm.counters import CountersReader
 from shm.instance import Instance
-from shm.layout import ROW_MASK, ProcessState
-from shm.records import BookRow, InstrumentRow, PositionRow, ProcessRow, TickerRow
-from shm.ring import BroadcastReader
+from shm.layout import CONNECTIONS_PER_PROCESS, ConnectionState, ProcessState, Word
+from shm.records import ProcessRow, StrategyRow
 from shm.segment import SegmentError
-from shm.table import TableReader
-from strategy.instrument import Instrument
+from shm.table import TableReader, Words
+from strategy.strategy_runner import RunnerState
 
-PATH = (
-    "frame_to_publish", "publish_to_poll", "poll_to_request", "request_build", "tick_to_request", "request_to_poll",
-    "poll_to_send", "send_to_reply", "event_publish", "event_to_poll",
-)  # fmt: skip
-"""Hops in the order in which a tick passes them; what is not named here follows."""
-NOT_HOPS = frozenset({"heartbeat_delay", "book_age", "book_delay_growth"})
-"""Histograms of a process's own life and of data age: no hop of an order."""
-
-
-@dataclass(frozen=True)
-class ProcessLine:
-    """One process as its own row tells it."""
-
-    name: str
-    pid: int
-    core: int
-    state: str
-    age_ms: float
-    restarts: int
-    text: str
-
-
-@dataclass(frozen=True)
-class RingLine:
-    """Fill of one ring: records so far, and how many its consumer has not taken (None: it has no one consumer)."""
-
-    name: str
-    published: int
-    depth: int | None
-    capacity: int
-
-
-@dataclass(frozen=True)
-class MarketLine:
-    """Best bid and ask of one instrument from the books table; `valid` False: withdrawn."""
-
-    symbol: str
-    valid: bool
-    bid: float
-    bid_quantity: float
-    ask: float
-    ask_quantity: float
-    mark_mantissa: int
-    position_mantissa: int | None
-
-
-class VenueView:
-    """One venue: its tables, its rings, and our orders as its engine reports them."""
-
-    def __init__(self, instance: Instance, venue: str, symbols: Iterable[str]) -> None:
-        """Attach at the newest event: make it before the trader starts. Raises SegmentError."""
-        self.venue = venue
-        self._instance = instance
-        self._ids = {symbol: instance.instruments(venue).id(symbol) for symbol in symbols}
-        self._tables = {
-            name: TableReader(instance.segment(f"{venue}.{name}"))
-            for name in ("instruments", "books", "tickers", "positions")
-        }
-        self._events = BroadcastReader(instance.segment(f"{venue}.events"))
-        self._rings = {
-            name: BroadcastReader(instance.segment(f"{venue}.{name}")) for name in ("market", "requests", "events")
-        }
-        self.books: OwnBooks | None = None
-
-    @property
-    def identifiers(self) -> list[int]:
-        """Instrument ids, in the order of the symbols."""
-        return list(self._ids.values())
-
-    def instruments(self) -> list[Instrument]:
-        """The configured instruments; [] until the market server wrote all their rows."""
-        found = []
-        for symbol, identifier in self._ids.items():
-            row = InstrumentRow()
-            if not self._tables["instruments"].read(identifier & ROW_MASK, row):
-                return []
-            found.append(Instrument(f"{self.venue}:{symbol}", row))
-        return found
-
-    def poll(self) -> None:
-        """Take in the newest order events. Call it several times a second."""
-        if self.books is None:
-            instruments = self.instruments()
-            if not instruments:
-                return
-            self.books = OwnBooks(self._instance.number, instruments)
-        while (record := self._events.poll()) is not None:
-            self.books.feed(record)
-
-    @property
-    def lost_events(self) -> int:
-        return self._events.lost
-
-    def markets(self) -> list[MarketLine]:
-        return [self._market(symbol, identifier & ROW_MASK) for symbol, identifier in self._ids.items()]
-
-    def _market(self, symbol: str, row: int) -> MarketLine:
-        book, ticker, position = BookRow(), TickerRow(), PositionRow()
-        known = self._tables["books"].read(row, book) and bool(book.valid) and book.bid_count and book.ask_count
-        has_mark = self._tables["tickers"].read(row, ticker)
-        has_position = self._tables["positions"].read(row, position) and bool(position.valid)
-        return MarketLine(
-            symbol,
-            bool(known),
-            float(book.bid_prices[0]),
-            float(book.bid_quantities[0]),
-            float(book.ask_prices[0]),
-            float(book.ask_quantities[0]),
-            ticker.mark_price_mantissa if has_mark else 0,
-            position.position if has_position else None,
-        )
-
-    def marks(self) -> dict[int, int]:
-        """Mark price mantissa (MONEY_SCALE) by instrument id, of the instruments that have one."""
-        lines = zip(self._ids.values(), self.markets(), strict=True)
-        return {identifier: line.mark_mantissa for identifier, line in lines if line.mark_mantissa}
-
-    def rings(self) -> list[RingLine]:
-        lines = []
-        for name, ring in self._rings.items():
-            depth = None if name == "market" else max(ring.cursor - ring.tail, 0)
-            lines.append(RingLine(f"{self.venue}.{name}", ring.cursor, depth, ring.capacity))
-        return lines
+UNKNOWN_SCALE = 1.0
 
 
 class SetView:
@@ -157,24 +47,99 @@ class SetView:
         self.config = config
         self._instance = instance
         self._status = TableReader(instance.segment("status"))
+        rows = instance.processes()
+        self._rows = {name: rows[name] for name in config.processes() if name in rows}
+        self._words = Words(instance.segment("words"))
+        self._hops = HopView()
         self.venues = {name: VenueView(instance, name, venue.symbols) for name, venue in config.venues.items()}
+        names = {strategy.id: strategy.name for strategy in config.strategies}
+        self._orders = {
+            name: OrderWatch(instance.segment(f"{name}.events"), instance.number, names, self._place)
+            for name in config.venues
+        }
 
+    # --- all our orders, for the demo -------------------------------------------------------------------------------
     def poll(self) -> None:
         for venue in self.venues.values():
             venue.poll()
 
+    # --- one picture ------------------------------------------------------------------------------------------------
+    def follow_orders(self) -> None:
+        """Take in the newest order events. Call it several times a second, so that none is missed."""
+        for watch in self._orders.values():
+            watch.poll()
+
+    def take(self) -> Snapshot:
+        """How the set is now."""
+        self.follow_orders()
+        processes = self.processes()
+        hops, histograms = self._hops.look(self._readers())
+        return Snapshot(
+            time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            monotonic_ns=monotonic_ns(),
+            instance=self.config.instance.name,
+            kill_switch=_kill_switch(self._words.load(Word.KILL_SWITCH), processes),
+            processes=processes,
+            venues=[self._venue(name) for name in self.venues],
+            strategies=self.strategies(),
+            hops=hops,
+            counters={process: dict(reader.counters()) for process, reader in self._readers()},
+            histograms=histograms,
+        )
+
     def processes(self) -> list[ProcessLine]:
         now = monotonic_ns()
-        lines = []
-        for name in self.config.processes():
-            row = ProcessRow()
-            if not self._status.read(self._instance.process_row(name), row):
-                lines.append(ProcessLine(name, 0, -1, ProcessState.NONE.name, 0.0, 0, ""))
-                continue
-            age_ms = (now - row.heartbeat_time_ns) / 1e6
-            state, text = ProcessState(row.state).name, row.text.decode("utf-8", "replace")
-            lines.append(ProcessLine(name, row.pid, row.core, state, age_ms, row.restarts, text))
-        return lines
+        return [self._process(name, now) for name in self.config.processes()]
+
+    def _process(self, name: str, now: int) -> ProcessLine:
+        row = ProcessRow()
+        if name not in self._rows or not self._status.read(self._rows[name], row) or not row.pid:
+            return ProcessLine(name, 0, -1, ProcessState.NONE.name, 0.0, 0, "")
+        return ProcessLine(
+            name, row.pid, row.core, ProcessState(row.state).name, (now - row.heartbeat_time_ns) / 1e6, row.restarts,
+            text(row.text), (row.heartbeat_time_ns - row.start_time_ns) / 1e9, row.kill_switch_echo,
+            tuple(_connections(row, now)),
+        )  # fmt: skip
+
+    def strategies(self) -> list[StrategyLine]:
+        """What the trader last wrote of each of its strategies; as old as `age_ms` says."""
+        now = monotonic_ns()
+        return [self._strategy(row, now) for row in strategy_rows(self._instance.segment("strategies"))]
+
+    def _strategy(self, row: StrategyRow, now: int) -> StrategyLine:
+        name = text(row.instrument)
+        venue = self.venues.get(name.partition(":")[0])
+        instrument = venue.instrument_row(row.instrument_id) if venue is not None else None
+        unit = UNKNOWN_SCALE if instrument is None else 10.0**instrument.quantity_scale
+        unrealized = _number(row.unrealized_pnl)
+        profit = None if unrealized is None else row.realized_pnl + unrealized - row.fees
+        return StrategyLine(
+            text(row.name), name, RunnerState(row.state).name, bool(row.stale), row.open_orders, row.fills,
+            row.position / unit, row.lowest / unit, row.highest / unit, row.average_price,
+            row.realized_pnl, unrealized, row.fees, profit,
+            "" if instrument is None else text(instrument.settle_currency),
+            _number(row.bid_price), row.bid_quantity, _number(row.ask_price), row.ask_quantity,
+            text(row.text), (now - row.publish_time_ns) / 1e6, row.position,
+        )  # fmt: skip
+
+    def _venue(self, name: str) -> VenueSnapshot:
+        view, watch, settings = self.venues[name], self._orders[name], self.config.venues[name]
+        budgets: list[BudgetLine] | None = None
+        with contextlib.suppress(SegmentError):  # another user's, or another build's: the rest is worth showing
+            budgets = view.budgets(settings.environment, settings.rest_url)
+        return VenueSnapshot(
+            name, settings.environment, settings.stale_after_ms, view.markets(), view.rings(), budgets,
+            view.balances(), watch.orders(), watch.complete, watch.fills(),
+        )  # fmt: skip
+
+    def _place(self, identifier: int) -> tuple[str, float, float] | None:
+        """What order_watch asks: name and units of an instrument."""
+        for name, view in self.venues.items():
+            symbol = view.symbol_of(identifier)
+            row = view.instrument_row(identifier) if symbol is not None else None
+            if row is not None:
+                return f"{name}:{symbol}", 10.0**row.price_scale, 10.0**row.quantity_scale
+        return None
 
     # --- counters ---------------------------------------------------------------------------------------------------
     def counter(self, name: str, venue: str | None = None) -> int:
@@ -187,21 +152,26 @@ class SetView:
 
     def latency(self) -> dict[str, dict[str, int]]:
         """Summary of every hop that was recorded, ns; hops of the same name in several processes are merged."""
-        words: dict[str, list[Any]] = {}
-        for _, reader in self._readers():
-            for hop, block in reader.histogram_words().items():
-                if hop not in NOT_HOPS:
-                    words.setdefault(hop, []).append(block)
-        order = {hop: place for place, hop in enumerate(PATH)}
-        hops = sorted(words, key=lambda hop: (order.get(hop, len(PATH)), hop))
-        summaries = {hop: percentiles(merge(words[hop])) for hop in hops}
-        return {
-            hop: {key: int(value) for key, value in summary.items()}  # type: ignore[call-overload]
-            for hop, summary in summaries.items()
-            if summary["count"]
-        }
+        return self._hops.summaries(self._readers())
 
-    def _readers(self) -> Iterable[tuple[str, CountersReader]]:
+    def _readers(self) -> Iterator[tuple[str, CountersReader]]:
         for process in self.config.processes():
             with contextlib.suppress(SegmentError):
                 yield process, CountersReader(self._instance.segment(f"counters.{process}"))
+
+
+def _kill_switch(generation: int, processes: list[ProcessLine]) -> KillSwitchLine:
+    engines = [line for line in processes if line.role == "trading_engine" and line.pid]
+    obeyed = {line.name: line.kill_switch_echo >= generation for line in engines}
+    return KillSwitchLine(kill_switch.is_on(generation), generation, obeyed)
+
+
+def _connections(row: ProcessRow, now: int) -> Iterable[ConnectionLine]:
+    for index in range(CONNECTIONS_PER_PROCESS):
+        state, heard_ns = ConnectionState(row.connection_states[index]), int(row.connection_receive_time_ns[index])
+        if state is not ConnectionState.NONE:
+            yield ConnectionLine(state.name, (now - heard_ns) / 1e6 if heard_ns else None)
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

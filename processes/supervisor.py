@@ -23,14 +23,13 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any, Final, Self
 
-from processes import placement, shm_admin
+from processes import placement, secrets, shm_admin
 from processes.app_service import RESTARTS_VARIABLE
 from processes.config import Config
 from processes.config_schema import OBSERVERS
 from processes.control import ControlError, ControlServer, ask
 from processes.exit_codes import NO_RESTART, ExitCode, Failure
 from processes.log import LogManager
-from processes.secrets import ENVIRONMENT_PATTERN
 from shm.layout import ProcessState
 from shm.lock import AlreadyRunning, ProcessLock
 from shm.records import ProcessRow
@@ -49,6 +48,8 @@ LONGEST_BACKOFF_S: Final = 10.0
 STEADY_S: Final = 60.0
 """A process that ran for this long starts again with the first backoff."""
 KEEPS_CREDENTIALS: Final = ("trading_engine", "position_server", "simulator")
+SYSTEMD_VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+"""What systemd says to the supervisor alone."""
 STAGES: Final = (OBSERVERS, ("simulator",), ("market_server", "trading_engine", "position_server"), ("trader",))
 
 
@@ -163,18 +164,22 @@ class Supervisor:
 
     def _environment(self, child: Child) -> dict[str, str]:
         """This process's own, without what is not the child's business: credentials, systemd's socket."""
-        keep = child.role in KEEPS_CREDENTIALS
-        environment = {
-            key: value
-            for key, value in os.environ.items()
-            if key not in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-            and (keep or not (ENVIRONMENT_PATTERN.match(key) or key == "CREDENTIALS_DIRECTORY"))
-        }
+        environment = {key: value for key, value in os.environ.items() if self._may_see(child.role, key)}
         root = str(Path(__file__).parent.parent)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         environment[placement.PARENT_VARIABLE] = str(os.getpid())
         environment[RESTARTS_VARIABLE] = str(child.restarts)
         return environment
+
+    def _may_see(self, role: str, key: str) -> bool:
+        if key in SYSTEMD_VARIABLES:
+            return False
+        webhook = self.config.monitor.webhook
+        if webhook is not None and key == secrets.url_variable(webhook):
+            return role == "monitor"
+        if key == "CREDENTIALS_DIRECTORY":
+            return role in (*KEEPS_CREDENTIALS, "monitor")
+        return role in KEEPS_CREDENTIALS or not secrets.ENVIRONMENT_PATTERN.match(key)
 
     def _errors_path(self, name: str) -> Path:
         return Path(self.config.log.directory) / f"{name}.stderr"

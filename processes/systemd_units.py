@@ -76,8 +76,10 @@ def problems(config: Config) -> list[str]:
 
 def missing_credentials(config: Config) -> list[str]:
     """Files that LoadCredential= will ask for and that are not there."""
-    names = {venue.credentials for venue in config.venues.values() if venue.credentials}
-    return [path for name in sorted(names) for _, path in _credential_files(name) if not Path(path).exists()]
+    files = [path for name in _credential_names(config) for _, path in _credential_files(name)]
+    if config.observers.monitor and config.monitor.webhook is not None:
+        files.append(_url_file(config.monitor.webhook)[1])
+    return [path for path in files if not Path(path).exists()]
 
 
 # --- units ----------------------------------------------------------------------------------------------------------
@@ -151,6 +153,8 @@ def _placed(config: Config, process: str) -> list[str]:
 
 def _credentials(config: Config, process: str) -> list[str]:
     role, _, venue = process.partition(".")
+    if role == "monitor" and config.monitor.webhook is not None:
+        return ["LoadCredential={}:{}".format(*_url_file(config.monitor.webhook))]
     name = config.venues[venue].credentials if role in HOLDS_CREDENTIALS else None
     return _load_credential(name) if name else []
 
@@ -161,6 +165,10 @@ def _credential_names(config: Config) -> list[str]:
 
 def _load_credential(name: str) -> list[str]:
     return [f"LoadCredential={credential}:{path}" for credential, path in _credential_files(name)]
+
+
+def _url_file(name: str) -> tuple[str, str]:
+    return f"{name}.url", f"{CREDENTIALS}/{name}.url"
 
 
 def _credential_files(name: str) -> list[tuple[str, str]]:

@@ -27,8 +27,8 @@ from processes.demo_books import OwnBooks
 from processes.demo_config import free_port
 from processes.demo_report import VenueTruth
 from processes.exit_codes import Failure
-from processes.set_view import VenueView
 from processes.supervisor import FIRST_BACKOFF_S, Child, Supervisor
+from processes.venue_view import VenueView
 from shm.journal import read_journal
 from tests.chaos.red import Red
 from tests.chaos.venues import VENUES

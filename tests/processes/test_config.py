@@ -57,6 +57,33 @@ def test_processes_come_in_start_order(config: Config) -> None:
     ]
 
 
+def test_the_monitor_has_a_port_of_its_own(write_config: Callable[..., Path]) -> None:
+    config = load_config(write_config("[observers]\nmonitor = true\n"))
+    assert config.processes()[0] == "monitor"
+    assert config.monitor.host == "127.0.0.1"
+    assert problems_of(write_config("[observers]\nmonitor = true\n[monitor]\nport = 19999\n")) == [
+        "simulators.binance.port: found 19999, that of monitor, expected another"
+    ]
+    assert load_config(write_config("[monitor]\nport = 19999\n")).monitor.port == 19999  # nobody listens there
+
+
+def test_what_the_monitor_serves_and_tells_is_checked(write_config: Callable[..., Path]) -> None:
+    found = problems_of(
+        write_config(
+            '[monitor]\nhost = "0.0.0.0"\nwebhook = "https://hooks.example/x"\ncommand = "page-me"\n'
+            'least_severity = "bad"\nmin_interval_s = -1.0\n'
+        )
+    )
+    assert found == [
+        'monitor.host: found "0.0.0.0", expected one of 127.0.0.1, ::1, localhost',
+        'monitor.webhook: found "https://hooks.example/x", expected the name of a URL, like "alerts", '
+        "not the URL itself",
+        'monitor.command: found "page-me", expected a list',
+        'monitor.least_severity: found "bad", expected one of warning, critical',
+        "monitor.min_interval_s: found -1.0, expected a number from 0 to 86400",
+    ]
+
+
 def test_every_mistake_is_in_one_report(write_config: Callable[..., Path]) -> None:
     found = problems_of(
         write_config(

@@ -7,12 +7,12 @@ import pytest
 
 from processes import secrets
 from processes.config import Config
-from processes.secrets import Credentials, CredentialsError, find
+from processes.secrets import Credentials, CredentialsError, find, find_url
 
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("CREDENTIALS_DIRECTORY", "CORELANE_MAIN_API_KEY", "CORELANE_MAIN_SECRET"):
+    for name in ("CREDENTIALS_DIRECTORY", "CORELANE_MAIN_API_KEY", "CORELANE_MAIN_SECRET", "CORELANE_MAIN_URL"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -86,3 +86,38 @@ def test_a_simulator_needs_no_name_and_a_real_venue_without_one_has_no_orders(co
     assert secrets.resolve(config, "binance") is not None
     real = msgspec.structs.replace(config.venues["binance"], environment="testnet")
     assert secrets.resolve(msgspec.structs.replace(config, venues={"binance": real}), "binance") is None
+
+
+def test_a_url_comes_from_systemd_then_the_environment_then_a_private_file(directory, monkeypatch):
+    path = directory / "main.credentials"
+    path.write_text('url = "https://file"\n')
+    path.chmod(0o600)
+    assert find_url("main", directory) == "https://file"
+    monkeypatch.setenv("CORELANE_MAIN_URL", "https://environment")
+    assert find_url("main", directory) == "https://environment"
+    (directory / "main.url").write_text("https://systemd\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(directory))
+    assert find_url("main", directory) == "https://systemd"
+
+
+def test_a_url_that_is_nowhere_names_every_place(directory):
+    with pytest.raises(
+        CredentialsError, match=r'^URL "main": found in no place; .*main\.url, or CORELANE_MAIN_URL, or'
+    ):
+        find_url("main", directory)
+
+
+@pytest.mark.parametrize("text", ["token-only", "ftp://secret.example", "https://a b"])
+def test_what_is_no_url_is_refused_and_not_shown(directory, monkeypatch, text):
+    monkeypatch.setenv("CORELANE_MAIN_URL", text)
+    with pytest.raises(CredentialsError) as failure:
+        find_url("main", directory)
+    assert str(failure.value) == 'URL "main": what was found is no URL that begins with http:// or https://'
+
+
+def test_a_file_with_a_url_that_others_may_read_is_refused(directory):
+    path = directory / "main.credentials"
+    path.write_text('url = "https://file"\n')
+    path.chmod(0o644)
+    with pytest.raises(CredentialsError, match="found mode 0644, expected 0600"):
+        find_url("main", directory)

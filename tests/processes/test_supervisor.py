@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from processes import shm_admin, supervisor
-from processes.config import Config
+from processes.config import Config, load_config
 from processes.control import ask
 from processes.exit_codes import ExitCode, Failure
 from processes.supervisor import Child, Supervisor
@@ -198,6 +198,20 @@ from processes.config import load_config
 supervisor.Supervisor = Set
 sys.exit(supervisor.up(load_config({path!r})))
 """
+
+
+def test_the_url_of_alerts_reaches_only_the_monitor(write_config, monkeypatch):
+    config = load_config(write_config('[observers]\nmonitor = true\n[monitor]\nwebhook = "alerts"\n'))
+    monkeypatch.setenv("CORELANE_ALERTS_URL", "http://127.0.0.1/x")
+    monkeypatch.setenv("CORELANE_OTHER_URL", "http://127.0.0.1/y")  # may stand in the config, which all read
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/x")
+    made = make(config)
+    for child in made.children.values():
+        environment = made._environment(child)
+        assert ("CORELANE_ALERTS_URL" in environment) == (child.role == "monitor")
+        assert "CORELANE_OTHER_URL" in environment
+    assert "CREDENTIALS_DIRECTORY" in made._environment(made.children["monitor"])
+    assert "CREDENTIALS_DIRECTORY" not in made._environment(made.children["trader"])
 
 
 @pytest.fixture

@@ -98,6 +98,17 @@ def test_the_live_set_has_credentials_where_orders_are_sent_and_nowhere_else(
     ]
 
 
+def test_the_url_of_alerts_is_a_credential_of_the_monitor_alone(write_config: Callable[..., Path]) -> None:
+    config = load_config(write_config('[observers]\nmonitor = true\n[monitor]\nwebhook = "alerts"\n'))
+    url = "LoadCredential=alerts.url:/etc/corelane/credentials/alerts.url"
+    assert url in drop_in(config, "corelane-monitor.service")
+    assert [path for path, text in render(config).items() if url in text] == [
+        DROP_INS.format("corelane-monitor.service")
+    ]
+    assert missing_credentials(config) == ["/etc/corelane/credentials/alerts.url"]
+    assert "Wants=corelane-monitor.service" in drop_in(config, "corelane.target")
+
+
 def test_folders_that_the_config_names_are_made_and_writable(config: Config) -> None:
     state = config.instance.state_dir
     assert f"ReadWritePaths={state}" in drop_in(config, "corelane-trader.service")
