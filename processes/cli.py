@@ -29,6 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # brackets in a help text are text, and paragraphs flow
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 shm_app = typer.Typer(

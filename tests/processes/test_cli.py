@@ -71,6 +71,10 @@ def test_every_command_has_help(words):
     assert len(result.output.splitlines()) > 4
 
 
+def test_a_table_of_the_config_keeps_its_brackets_in_the_help():
+    assert "[cores]" in RUNNER.invoke(cli.app, ["doctor", "--help"]).output
+
+
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
