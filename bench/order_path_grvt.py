@@ -42,7 +42,9 @@ def make_codec(state: Path) -> OrderCodec:
     instruments = OrderInstruments([OrderInstrument(instrument_id(3, 0), SYMBOL, price_scale=1, quantity_scale=3)])
     signer = RequestSigner(SimpleNamespace(api_key="", secret=KEY), 325, SUB_ACCOUNT)
     terms = {SYMBOL: SigningTerms("0x030501", 9)}
-    return OrderCodec(instruments, signer, str(SUB_ACCOUNT), terms, NonceSource(state / "nonce").take)
+    codec = OrderCodec(instruments, 0)
+    codec.trade_as(signer, str(SUB_ACCOUNT), terms, NonceSource(state / "nonce").take)
+    return codec
 
 
 def main() -> int:

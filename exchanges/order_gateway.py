@@ -39,6 +39,10 @@ class OrderGateway(ExchangeOMS, Gateway, Protocol):
         """Returns when the private stream delivers."""
         ...
 
+    async def forbid(self, symbol: str, client_order_id: int) -> int:
+        """Make sure that an order whose outcome is unknown cannot come to life later; for how long it still may, ns."""
+        ...
+
     async def pull_all(self) -> list[str]:
         """Cancel every open order of this instance, and no other, and look again; what failed, in words."""
         ...

@@ -6,7 +6,9 @@ The promises of the stream
 3. CANCELED, EXPIRED and the last FILL of an order come once, and only when the fills add up to what the venue says was
    traded; fills that do not come are fetched.
 4. A request gets an answer that carries its ids. UNKNOWN is an answer, never an end: `settlement.py` follows it up.
-5. No order is ended here. REJECTED comes from the venue's refusal, from a refusal on this host before anything was
+5. A request that the venue has taken (a fact with PENDING_NEW or PENDING_CANCEL) has no answer yet: what becomes of it
+   comes over the stream, and where that does not come within TAKEN_NS, it is asked for.
+6. No order is ended here. REJECTED comes from the venue's refusal, from a refusal on this host before anything was
    sent, or from settlement when the venue's word is complete.
 
 A fact can only add: an older one that comes late changes nothing that a newer one said (terms by the venue's time,
@@ -40,8 +42,13 @@ from shm.records import OrderEvent, OrderRequest
 MISSING_FILL_NS: Final = 500_000_000
 """How long a fill that the venue counts may be missing before it is fetched: the stream is rarely later."""
 
+TAKEN_NS: Final = 1_000_000_000
+"""How long the stream may be quiet about a request that the venue has taken; live it is tens of ms."""
+
 RECENT_FILLS: Final = 4096
 LOST_REFUSALS: Final = 4096
+
+_TAKEN: Final = frozenset({OrderState.PENDING_NEW, OrderState.PENDING_CANCEL})
 
 _ENDED: Final = {
     OrderState.CANCELED: (EventType.CANCELED, "canceled"),
@@ -101,6 +108,8 @@ class OrderMerger:
         self._unsent: set[tuple[int, int]] = set()
         self._held: dict[int, list[OrderRequest]] = {}
         self._missing: dict[int, Order] = {}
+        self._taken: dict[tuple[int, int, int], tuple[Order, InFlight, int]] = {}
+        """(order, request type, request id) -> order, request, when it is asked for."""
         self._event = OrderEvent()
         self.settler: Settler | None = None
         self.recent_fills: deque[OrderEvent] = deque(maxlen=RECENT_FILLS)
@@ -350,8 +359,17 @@ class OrderMerger:
                 self._tell_silence(order, fact, in_flight)
             else:
                 self._tell(order, EventType.STATUS, fact, in_flight, fact.reason)
+        elif fact.order_state in _TAKEN and not fact.flags & FactFlag.TERMS_KNOWN:
+            self._wait_for(order, in_flight)
         elif in_flight is not None and in_flight.request_type in (RequestType.CANCEL, RequestType.REPLACE):
             self._answered_otherwise(order, fact, in_flight)
+
+    def _wait_for(self, order: Order, in_flight: InFlight | None) -> None:
+        """The venue has taken this request and decided nothing."""
+        if in_flight is None or in_flight.answered or order.closed:
+            return
+        key = order.client_order_id, in_flight.request_type, in_flight.request_id
+        self._taken[key] = order, in_flight, self._clock() + TAKEN_NS
 
     def _tell_silence(self, order: Order, fact: OrderEvent, in_flight: InFlight) -> None:
         """A query that brought no state: STATUS without one. Where the venue knows no such order, it is followed up."""
@@ -772,7 +790,21 @@ class OrderMerger:
                 elif now - order.missing_since_ns >= MISSING_FILL_NS:
                     order.missing_since_ns = now
                     self.settler.fetch_fills(order)
+        if self._taken:
+            self._ask_for_taken(now)
         self._store.age_out(now)
+
+    def _ask_for_taken(self, now: int) -> None:
+        for key, (order, request, due) in list(self._taken.items()):
+            if order.closed or request.answered:
+                del self._taken[key]
+            elif now >= due:
+                del self._taken[key]
+                if request.request_type == RequestType.NEW:
+                    if not order.accepted:
+                        self._settle(order, None)
+                else:
+                    self._settle(order, request)
 
 
 _FACTS: Final[dict[int, Callable[[OrderMerger, Order, OrderEvent, InFlight | None], None]]] = {

@@ -23,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -81,6 +81,7 @@ class RequestSocket(Generic[R]):
     log_in      asked for each new line before it is used; raises exchanges.websocket.ConnectionFailed
     on_unasked  frames without an id
     on_up, on_down  a line can be used; the last one is gone (the text says why)
+    headers     asked for each new line: what goes with its handshake
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class RequestSocket(Generic[R]):
         on_up: Callable[[], None] = lambda: None,
         on_down: Callable[[str], None] = lambda why: None,
         on_retry: Callable[[str], None] = lambda text: None,
+        headers: Callable[[], Mapping[str, str]] = dict,
         timeout_s: float = 5.0,
         suspect_after_s: float = 1.0,
         policy: WebSocketPolicy = POLICY,
@@ -114,6 +116,7 @@ class RequestSocket(Generic[R]):
             on_retry=on_retry,
             log_in=log_in,  # type: ignore[arg-type]  # every listener of this connection is a Line
             retire=lambda line: line.drained(),  # type: ignore[attr-defined]
+            headers=headers,
         )
 
     # --- seen from outside ------------------------------------------------------------------------------------------

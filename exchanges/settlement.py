@@ -4,6 +4,8 @@ The rules, for every venue (the venue's OMS says from which documented facts the
 - A NEW without an answer: the order is asked for by our id. Found: it exists, and what was found is merged. Not found
   counts only from `acceptance_ns` after the send on, when the venue can no longer accept it, and then only if, asked
   after that time, the order query, the list of open orders *and* the account's trades since the send all say the same.
+- An order that the venue has taken and not decided about (PENDING) is asked for again. One that it does not know yet
+  is forbidden to come to life later, where the venue can do that (`forbid`), and the bound counts from then on.
 - A CANCEL without an answer: the order is asked for. Over: that is the answer. Still open: the cancel is sent again,
   because canceling twice does no harm.
 - A REPLACE without an answer: the order is asked for. Its terms are the wanted ones: done. They are still the old ones
@@ -26,7 +28,7 @@ from exchanges.adapter import VenueRefused, VenueUnavailable
 from exchanges.order_instruments import OrderInstruments
 from exchanges.order_merger import CounterSink, OrderMerger
 from exchanges.order_store import InFlight, Order, OrderStore
-from shm.layout import RequestType
+from shm.layout import OrderState, RequestType
 from shm.records import OrderEvent, OrderRequest
 
 FIRST_PAUSE_S: Final = 0.1
@@ -61,13 +63,16 @@ class Settlement:
         log: logging.Logger,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        forbid: Callable[[str, int], Awaitable[int]] | None = None,
     ) -> None:
         """acceptance_ns: how long after its send a request may still be accepted by the venue, its clock's error and
-        our estimate of it included. spawn: starts a coroutine in the loop and keeps it alive."""
+        our estimate of it included. spawn: starts a coroutine in the loop and keeps it alive. forbid(symbol, client
+        order id): the gateway's; ns from then on."""
         self._merger, self._store, self._source = merger, store, source
         self._instruments, self._cancel = instruments, cancel
         self._acceptance_ns, self._venue_time_ns, self._clock = acceptance_ns, venue_time_ns, clock
         self._count, self._log, self._spawn, self._sleep = counters.add, log, spawn, sleep
+        self._forbid = forbid
         self._running: set[tuple[int, int]] = set()
 
     @property
@@ -107,6 +112,7 @@ class Settlement:
         sent = order.new.send_time_ns if order.new is not None and not order.accepted else 0
         bound = (sent or began) + self._acceptance_ns
         unconfirmed = not order.accepted
+        forbidden = self._forbid is None
         pause = FIRST_PAUSE_S
         while not order.closed and not (unconfirmed and order.accepted):
             after_bound = self._clock() >= bound
@@ -114,8 +120,13 @@ class Settlement:
                 found = await self._ask(order)
                 if found is not None:
                     self._merger.on_fact(found)
-                    return
-                if after_bound and await self._absent(order, sent or began):
+                    if found.order_state != OrderState.PENDING_NEW:
+                        return
+                elif unconfirmed and not forbidden:
+                    assert self._forbid is not None
+                    life_ns = await self._forbid(self._symbol(order), order.client_order_id)
+                    bound, forbidden = max(bound, self._clock() + life_ns), True
+                elif after_bound and await self._absent(order, sent or began):
                     if order.accepted:
                         self._merger.settled_gone(order)
                     else:

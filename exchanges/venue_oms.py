@@ -134,6 +134,9 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
     def _send(self, request: OrderRequest, message: M, now_ns: int) -> bool:
         """Hand it to the order socket. False: no byte left."""
 
+    async def _before_rest(self) -> None:
+        """Whatever REST needs before the last check of a request. Raises NotSent."""
+
     @abstractmethod
     async def _transmit(self, request: OrderRequest, message: M) -> R:
         """Send it over REST. Raises NotSent, OutcomeUnknown."""
@@ -163,6 +166,12 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
 
     async def stream_up(self) -> None:
         await self._stream_is_up.wait()
+
+    async def forbid(self, symbol: str, client_order_id: int) -> int:
+        """Make sure that an order whose outcome is unknown cannot come to life later; from now on for how long it still
+        may, ns. Where each request bounds its own life at the venue there is nothing to do. Raises VenueUnavailable,
+        VenueRefused."""
+        return 0
 
     def _rest_health(self) -> ConnectionHealth:
         replied_ns = self._shared.http.reply_time_ns
@@ -267,6 +276,11 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
 
     async def _over_rest(self, request: OrderRequest, message: M) -> None:
         """One request from its last check to its one outcome."""
+        try:
+            await self._before_rest()
+        except NotSent as failure:
+            self._tell(refusal(request, Reason.NOT_SENT, str(failure)))
+            return
         if reason := self._guard(request):
             self._tell(refusal(request, reason))
             return

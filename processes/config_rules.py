@@ -14,6 +14,8 @@ from processes.config_schema import Config, StrategyConfig, VenueConfig
 from shm.host import HOST_INSTANCE
 from shm.layout import Venue
 
+GRVT_COUNTDOWN_MS = (1_001, 300_000)
+"""What its cancel_on_disconnect takes; less switches it off."""
 KNOWN_VENUES = frozenset(venue.name.lower() for venue in Venue if venue)
 
 
@@ -46,6 +48,7 @@ def _venues(config: Config) -> Iterator[str]:
         if len(set(venue.symbols)) != len(venue.symbols):
             yield f"{path}.symbols: a symbol stands twice, expected each once"
         yield from _ring_sizes(path, venue)
+        yield from _countdown(path, name, venue)
         yield from _engine_risk(path, venue)
 
 
@@ -54,6 +57,12 @@ def _ring_sizes(path: str, venue: VenueConfig) -> Iterator[str]:
         slots = getattr(venue, key)
         if slots & (slots - 1):
             yield f"{path}.{key}: found {slots}, expected a power of two like {1 << slots.bit_length()}"
+
+
+def _countdown(path: str, name: str, venue: VenueConfig) -> Iterator[str]:
+    least, most = GRVT_COUNTDOWN_MS
+    if name == "grvt" and venue.countdown_ms and not least <= venue.countdown_ms <= most:
+        yield f"{path}.countdown_ms: found {venue.countdown_ms}, expected 0 (off) or {least} to {most}"
 
 
 def _engine_risk(path: str, venue: VenueConfig) -> Iterator[str]:

@@ -26,10 +26,18 @@ from strategy.loader import StrategyLoadError, load_strategy_class
 RECORDED = "binance"
 """The venue whose simulator plays recordings."""
 INSTANCE_NUMBER = 101
-SYMBOLS = {"binance": ("BTCUSDT", "ETHUSDT"), "deribit": ("BTC-PERPETUAL", "ETH-PERPETUAL")}
+SYMBOLS = {
+    "binance": ("BTCUSDT", "ETHUSDT"),
+    "deribit": ("BTC-PERPETUAL", "ETH-PERPETUAL"),
+    "grvt": ("BTC_USDT_Perp", "ETH_USDT_Perp"),
+}
 """What can be traded on each venue; the first is traded where nobody names any."""
 VENUE_OF = {symbol: venue for venue, symbols in SYMBOLS.items() for symbol in symbols}
-ORDER_QUANTITY = {"BTCUSDT": "0.010", "ETHUSDT": "0.200", "BTC-PERPETUAL": "600", "ETH-PERPETUAL": "500"}
+ORDER_QUANTITY = {
+    "BTCUSDT": "0.010", "ETHUSDT": "0.200",
+    "BTC-PERPETUAL": "600", "ETH-PERPETUAL": "500",
+    "BTC_USDT_Perp": "0.010", "ETH_USDT_Perp": "0.200",
+}  # fmt: skip
 """Per symbol: about 600 and 500 dollars an order; inverse contracts count dollars."""
 SETTLE = {"deribit": "BTC"}
 """Where it is not the config's default."""
@@ -152,7 +160,7 @@ def _chosen(options: DemoOptions) -> list[_Chosen]:
         return [_Chosen("pair", QUOTE_AND_HEDGE, pair, _pair_parameters(pair[0], options))]
     if not options.strategies:
         return [
-            _Chosen("mm-" + symbol.lower(), MARKET_MAKING, [symbol], _parameters_of(MARKET_MAKING, [symbol], options))
+            _Chosen(_maker_of(symbol), MARKET_MAKING, [symbol], _parameters_of(MARKET_MAKING, [symbol], options))
             for symbol in options.symbols
         ]
     found: list[_Chosen] = []
@@ -160,7 +168,7 @@ def _chosen(options: DemoOptions) -> list[_Chosen]:
         module, colon, rest = text.rpartition(":")
         kind, at, own = rest.partition("@")
         spec, symbols = f"{module}{colon}{kind}", own.split(",") if at else list(options.symbols)
-        name = "mm-" + symbols[0].lower() if spec == MARKET_MAKING else _name_of(kind)
+        name = _maker_of(symbols[0]) if spec == MARKET_MAKING else _name_of(kind)
         same = sum(one.name.rstrip("0123456789").rstrip("-") == name for one in found)
         found.append(
             _Chosen(f"{name}-{same + 1}" if same else name, spec, symbols, _parameters_of(spec, symbols, options))
@@ -249,6 +257,11 @@ def _name_of(kind: str) -> str:
     """QuoteAndHedge -> quote-and-hedge, as the config wants names."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", kind).lower()
     return re.sub(r"[^a-z0-9]+", "-", words)[:24].strip("-") or "strategy"
+
+
+def _maker_of(symbol: str) -> str:
+    """BTC_USDT_Perp -> mm-btc-usdt-perp."""
+    return "mm-" + symbol.lower().replace("_", "-")
 
 
 def _strategy(number: int, chosen: _Chosen) -> list[str]:

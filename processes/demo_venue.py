@@ -78,18 +78,32 @@ def parse(account: dict[str, Any], symbols: tuple[str, ...]) -> VenueTruth:
             (str(order["order_id"]), STATES.get(order["state"], order["state"]), Decimal(order["filled"]))
             for order in account["orders"]
         },
-        trades={(trade["symbol"], str(trade.get("trade_seq", trade["trade_id"]))) for trade in account["trades"]},
+        trades={(trade["symbol"], _trade_number(trade)) for trade in account["trades"]},
         open_orders=sum(1 for order in account["orders"] if order["open"]),
         marks={symbol: Decimal(position["mark"]) for symbol, position in positions.items()},
         ledger=[
             VenueOrder(
-                int(str(order["order_id"]).rpartition("-")[2]),
+                _order_number(str(order["order_id"])),
                 str(order.get("label", order["client_order_id"])),
                 int(order["create_time"]),
             )
             for order in account["orders"]
         ],
     )
+
+
+def _trade_number(trade: Mapping[str, Any]) -> str:
+    """The number of a trade: Deribit's sequence, and GRVT's "<execution>-<index>" with the index in the low 16 bits."""
+    shown = str(trade.get("trade_seq", trade["trade_id"]))
+    execution, dash, index = shown.partition("-")
+    return str(int(execution) << 16 | int(index)) if dash else shown
+
+
+def _order_number(shown: str) -> int:
+    """What rises from order to order: a plain id, the end of "ETH-5848", the low 64 bits of a hexadecimal one."""
+    if shown.startswith("0x"):
+        return int(shown, 16) & (1 << 64) - 1
+    return int(shown.rpartition("-")[2])
 
 
 def _request(url: str, body: dict[str, Any] | None = None, method: str | None = None) -> dict[str, Any]:

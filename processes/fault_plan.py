@@ -98,6 +98,17 @@ _DERIBIT_KINDS: Final = {
 """What comes closest on a venue of JSON-RPC; kinds that both know are not listed."""
 _DERIBIT_PATHS: Final = {"POST": "private/", "DELETE": "private/cancel"}
 
+_GRVT_KINDS: Final = {
+    "rejected_timestamp": "rejected_signature",
+    "delay_request": "delay_reply",
+    "http_418": "http_429",
+    "listen_key_expired": "cookie_expired",
+}
+"""The same for a venue that has no timestamps to refuse, and logs in with a cookie."""
+_GRVT_PATHS: Final = {"POST": "v1/create_order", "DELETE": "v1/cancel_order"}
+_GRVT_USER_STREAMS: Final = "v1.order"
+"""Where its orders are told."""
+
 
 @dataclass(frozen=True)
 class WireFault:
@@ -164,6 +175,8 @@ def _wire_fault(chance: random.Random, where: str, kind: str, least_ms: int, gre
 
 def at_venue(venue: str, fault: Mapping[str, Any]) -> dict[str, Any]:
     """The fault in the words of that venue's simulator."""
+    if venue == "grvt":
+        return _at_grvt(fault)
     if venue != "deribit":
         return dict(fault)
     kind = _DERIBIT_KINDS.get(fault["kind"], fault["kind"])
@@ -172,6 +185,18 @@ def at_venue(venue: str, fault: Mapping[str, Any]) -> dict[str, Any]:
         found["path"] = _DERIBIT_PATHS[fault["method"]]
     if "stream" in fault:
         found["stream"] = "user." if fault["stream"] == "user" else "book."
+    return found
+
+
+def _at_grvt(fault: Mapping[str, Any]) -> dict[str, Any]:
+    kind = _GRVT_KINDS.get(fault["kind"], fault["kind"])
+    found = {name: value for name, value in fault.items() if name not in ("path", "method")} | {"kind": kind}
+    if "method" in fault:
+        # Nothing but a create is signed there, or opens anything.
+        creates = kind in ("rejected_signature", "halted_instrument")
+        found["path"] = _GRVT_PATHS["POST" if creates else fault["method"]]
+    if found.get("stream") == "user":
+        found["stream"] = _GRVT_USER_STREAMS
     return found
 
 

@@ -193,6 +193,7 @@ class TradingEngine(VenueProcess):
             counters=self._counters,
             log=self._log,
             spawn=self._spawn,
+            forbid=gateway.forbid,
         )
         self._bracket = RecoveryBracket(
             merger=self._engine.merger,

@@ -26,7 +26,6 @@ Who calls it: oms.py (`admit_request`), account_fetcher.py and data_fetcher.py.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -75,13 +74,6 @@ WAIT_ORDERS_S: Final = 10
 """After a -1015 that names no window: the shorter of the two has passed then."""
 WAIT_418_S: Final = 120
 """The shortest ban that is documented."""
-
-
-def account_of(api_key: str) -> str:
-    """What the order counters of a key are filed under: a fingerprint, because keys stand in no segment.
-
-    Two keys of one account count apart here; the venue's headers bring them together again."""
-    return hashlib.sha256(api_key.encode()).hexdigest()[:16]
 
 
 class OrderBudget(RateBudget):

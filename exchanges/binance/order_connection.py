@@ -15,10 +15,11 @@ from exchanges.binance.account_fetcher import BinanceAccountFetcher
 from exchanges.binance.account_settings import HEDGE_MODE, Difference, differences
 from exchanges.binance.auth import RequestSigner
 from exchanges.binance.endpoints import SERVER_TIME, endpoints
-from exchanges.binance.order_budget import OrderBudget, account_of
+from exchanges.binance.order_budget import OrderBudget
 from exchanges.binance.order_codec import OrderCodec
 from exchanges.http import HttpHandler
 from exchanges.order_instruments import OrderInstruments
+from exchanges.rate_limit import account_of
 from exchanges.venue_clock import VenueClock
 
 

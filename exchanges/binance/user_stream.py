@@ -29,13 +29,12 @@ from exchanges.binance.account_fetcher import BinanceAccountFetcher
 from exchanges.binance.endpoints import Endpoints
 from exchanges.binance.order_codec import OrderCodec
 from exchanges.binance.order_messages import ListenKeyExpired, StreamMessage
+from exchanges.echo_watch import ECHO_S, EchoWatch
 from exchanges.frame_listener import FrameListener
 from exchanges.order_wire import MalformedMessage
 from exchanges.websocket import ConnectionFailed, WebSocketConnection, WebSocketPolicy
 
 EXTEND_S: Final = 30 * 60.0
-ECHO_S: Final = 3.0
-"""How long the stream may keep quiet about a change that the venue has confirmed; live it is a matter of ms."""
 NO_SUCH_KEY: Final = -1125
 POLICY: Final = WebSocketPolicy(first_message_timeout_s=None, stale_after_s=None)
 """No first message and no data are promised on a private stream; pings alone tell a dead link."""
@@ -72,9 +71,8 @@ class BinanceUserStream:
     ) -> None:
         self._fetcher, self._codec, self._urls, self._log = fetcher, codec, urls, log
         self._on_message, self._on_up, self._on_down, self._on_malformed = on_message, on_up, on_down, on_malformed
-        self._extend_s, self._echo_s = extend_s, echo_s
-        self._word_ns = 0
-        self._echo: asyncio.TimerHandle | None = None
+        self._extend_s = extend_s
+        self._echo = EchoWatch(self._silent, echo_s)
         self._key = ""
         self._complained: set[str] = set()
         self._connection = WebSocketConnection(
@@ -92,29 +90,23 @@ class BinanceUserStream:
     def up(self) -> bool:
         return self._connection.connected
 
-    def health(self) -> ConnectionHealth:
-        return ConnectionHealth(self._connection.name, self._connection.state, self._connection.receive_time_ns)
-
     @property
     def connects(self) -> int:
         """Connections made since the start."""
         return self._connection.counters.connects
 
+    def health(self) -> ConnectionHealth:
+        return ConnectionHealth(self._connection.name, self._connection.state, self._connection.receive_time_ns)
+
     def expect_word(self, since_ns: int) -> None:
         """The account changed since then (CLOCK_MONOTONIC ns): this stream has spoken since, or does so soon, or is
         dead though open and is given up."""
-        if self._word_ns < since_ns and self._echo is None and self.up:
-            self._echo = asyncio.get_running_loop().call_later(self._echo_s, self._no_word)
-
-    def _no_word(self) -> None:
-        self._echo = None
         if self.up:
-            self.reconnect(f"open, and silent for {self._echo_s:g} s about a change that the venue confirmed")
+            self._echo.expect(since_ns)
 
-    def _forget_echo(self) -> None:
-        if self._echo is not None:
-            self._echo.cancel()
-            self._echo = None
+    def _silent(self, why: str) -> None:
+        if self.up:
+            self.reconnect(why)
 
     def reconnect(self, reason: str) -> None:
         """Give the present connection up and open another, with a fresh key."""
@@ -131,7 +123,7 @@ class BinanceUserStream:
                 await extension
 
     def close(self) -> None:
-        self._forget_echo()
+        self._echo.forget()
         self._connection.close()
 
     async def _url(self) -> str:
@@ -163,9 +155,7 @@ class BinanceUserStream:
                 self.reconnect("the account has another listen key now")
 
     def _on_frame(self, payload: bytes, receive_time_ns: int) -> None:
-        self._word_ns = receive_time_ns
-        if self._echo is not None:
-            self._forget_echo()
+        self._echo.word(receive_time_ns)
         try:
             message = self._codec.decode_stream(payload)
             if message is None:

@@ -14,7 +14,6 @@ Who calls it: oms.py (`admit_request`), account_fetcher.py.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final
 
 from exchanges.deribit.error_codes import TOO_MANY
@@ -43,11 +42,6 @@ _LANES: Final[dict[int, Lane]] = {
 }
 _ONE_MATCH: Final = {MATCHING: 1}
 _ONE_QUERY: Final = {CREDITS: REQUEST_COST}
-
-
-def account_of(client_id: str) -> str:
-    """What the counters of a key are filed under: a fingerprint, because keys stand in no segment."""
-    return hashlib.sha256(client_id.encode()).hexdigest()[:16]
 
 
 class OrderBudget(RateBudget):

@@ -13,10 +13,11 @@ from exchanges.adapter import ConfigurationError, ExchangeContext
 from exchanges.deribit.account_fetcher import DeribitAccountFetcher
 from exchanges.deribit.auth import RequestSigner
 from exchanges.deribit.endpoints import API, TEST, endpoints
-from exchanges.deribit.order_budget import OrderBudget, account_of
+from exchanges.deribit.order_budget import OrderBudget
 from exchanges.deribit.order_codec import OrderCodec, currency_of
 from exchanges.http import HttpHandler
 from exchanges.order_instruments import OrderInstruments
+from exchanges.rate_limit import account_of
 from exchanges.venue_clock import VenueClock
 
 

@@ -44,6 +44,10 @@ class AccountCodec:
         rows = [self._row(entry, receive_time_ns) for entry in _decode(self._positions, body).result]
         return [row for row in rows if row is not None]
 
+    def decode_every_position(self, body: bytes) -> list[Position]:
+        """Reply of positions as it is worded, of all instruments."""
+        return _decode(self._positions, body).result
+
     def decode_balances(self, body: bytes, receive_time_ns: int) -> list[BalanceRow]:
         """Reply of account_summary: a row per currency, the settle currency's with what is available."""
         summary = _decode(self._summary, body).result

@@ -39,6 +39,15 @@ REFUSED_CODES: Final = {
 }
 """Codes with a reason of their own; every other code of a 4xx is VENUE_REJECTED."""
 
+NOT_LOGGED_IN: Final = 1000
+"""The cookie is not known, or not any more: nothing was carried out, and a login heals it."""
+
+GONE_CODES: Final = frozenset({1004})
+"""The venue knows no such order."""
+
+TOO_MANY: Final = frozenset({1006})
+"""The rate limit of the tier; 2090 counts open orders, and a pause does not help."""
+
 KEY_CODES: Final = frozenset({1001, 1008, 1012, 1400, 2000, 2002, 2003, 2004})
 """Key, signer, chain or account are wrong: no order will ever work."""
 

@@ -20,22 +20,14 @@ from typing import Any, Final
 
 from exchanges.account_feed import AccountFeed, Snapshot
 from exchanges.account_tables import AccountTables
-from exchanges.adapter import (
-    ConfigurationError,
-    ExchangeContext,
-)
-from exchanges.grvt import endpoints
-from exchanges.grvt.account_codec import AccountCodec
-from exchanges.grvt.account_fetcher import GrvtAccountFetcher
-from exchanges.grvt.auth import make_signer
-from exchanges.grvt.session import Session
+from exchanges.adapter import ExchangeContext
+from exchanges.grvt.order_connection import OrderConnection
 from exchanges.grvt.user_stream import GrvtUserStream
-from exchanges.http import HttpHandler
 from exchanges.order_instruments import OrderInstruments
 
 SNAPSHOT_S: Final = 5.0
-AFTER_TRADE_S: Final = 0.2
-"""Trades within so short a time share one reading of the balance: five queries a second are what others assume."""
+AFTER_TRADE_S: Final = 0.5
+"""Trades within so short a time share one reading of the balance, which is two queries of ten a second."""
 POSITION: Final = "v1.position"
 
 
@@ -54,43 +46,33 @@ class GrvtPMS(AccountFeed):
         snapshot_s: float = SNAPSHOT_S,
     ) -> None:
         """Raises ConfigurationError where there is no key, no URL or no signer's key."""
-        if context.credentials is None:
-            raise ConfigurationError(
-                f"venues.{context.venue}.credentials is missing: orders, positions and balances need a key"
-            )
-        make_signer(context.credentials.secret)  # a pair that cannot trade is found before anything connects
-        settings = context.settings
-        urls = endpoints.endpoints(settings)
+        self._connection = OrderConnection(context, instruments, instance_number, connections=2)
         super().__init__(context, tables, snapshot_s)
-        self._edge, self._http = HttpHandler(urls.edge, connections=1), HttpHandler(urls.trades, connections=2)
-        self._codec = AccountCodec(instruments)
-        self._session = Session(self._edge, context.credentials, settings.account, context.log)
-        self._fetcher = GrvtAccountFetcher(self._http, self._session, self._codec)
+        self._codec, self._fetcher = self._connection.account_codec, self._connection.fetcher
+        self._session = self._connection.session
         self._stream = GrvtUserStream(
             f"{context.venue} positions",
             self._session,
             self._codec,
-            urls.order_socket,
+            self._connection.urls.order_socket,
             (POSITION,),
             on_feed=self._on_feed,
             on_up=self._up,
             on_down=self._down,
             on_malformed=lambda: self._count("malformed"),
-            check_gaps=settings.check_gaps,
+            check_gaps=context.settings.check_gaps,
             log=context.log,
         )
 
     async def prepare(self) -> None:
-        """Log in. Raises VenueUnavailable, VenueRefused, ConfigurationError."""
-        await self._session.log_in()
-        self._log.info("logged in for account %s", self._session.account)
+        """Log in and measure the clock. Raises VenueUnavailable, VenueRefused, ConfigurationError."""
+        await self._connection.prepare()
 
     def _also(self) -> list[Coroutine[Any, Any, None]]:
         return [self._session.run()]
 
     async def _disconnect(self) -> None:
-        await self._http.close()
-        await self._edge.close()
+        await self._connection.close()
 
     async def _read(self) -> Snapshot:
         positions, balances = await asyncio.gather(self._fetcher.positions(), self._fetcher.balances())

@@ -59,15 +59,6 @@ class BookSequencer:
         self._first = first_sequence
 
     # --- events -----------------------------------------------------------------------------------------------------
-    def on_snapshot(self, snapshot: BookSnapshot) -> Step:
-        """Step 1. A snapshot of a live book begins it anew: the venue has sent it for a reason."""
-        target = self._target
-        target.book.apply_snapshot(snapshot.bids, snapshot.asks)
-        target.update_id = snapshot.update_id or max((self._first or 1) - 1, 0)
-        self._snapshot_id = target.update_id
-        target.live = True
-        return Step.LIVE
-
     def on_delta(self, delta: BookDelta) -> Step:
         """GAP comes with the book still as it was and `live` off."""
         target = self._target
@@ -84,6 +75,15 @@ class BookSequencer:
         target.update_id = delta.last_update_id
         self._snapshot_id = None
         return Step.APPLIED
+
+    def on_snapshot(self, snapshot: BookSnapshot) -> Step:
+        """Step 1. A snapshot of a live book begins it anew: the venue has sent it for a reason."""
+        target = self._target
+        target.book.apply_snapshot(snapshot.bids, snapshot.asks)
+        target.update_id = snapshot.update_id or max((self._first or 1) - 1, 0)
+        self._snapshot_id = target.update_id
+        target.live = True
+        return Step.LIVE
 
     def _follows(self, delta: BookDelta) -> bool:
         """Steps 2 and 3."""

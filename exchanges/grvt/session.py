@@ -9,7 +9,7 @@ The rules
 
 Source: https://api-docs.grvt.io, "Authentication"; header, body and failure as the venue's SDK and others read them.
 
-Who calls it: account_fetcher.py and user_stream.py for headers, pms.py keeps it renewed.
+Who calls it: account_fetcher.py, user_stream.py and order_socket.py for headers; oms.py and pms.py keep it renewed.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ class Session:
         self.account = account
         """Decimal text of the sub account."""
         self.logins = 0
+        self.on_login: Callable[[], None] = lambda: None
+        """Told after each login: there are new headers."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -116,6 +118,7 @@ class Session:
         now = self._clock()
         self._expires_s, self._renew_s = now + life_s, now + RENEW_AFTER * life_s
         self.logins += 1
+        self.on_login()
 
     async def run(self) -> None:
         """Renew in time until cancelled. Raises VenueRefused where the key is no longer good."""

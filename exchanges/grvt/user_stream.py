@@ -7,11 +7,12 @@ The rules
   given up and everything is read anew. `check_gaps=False` switches that off, as for market data.
 - A refusal of a subscription for want of a login (1000) means that the cookie ended: log in and connect again.
 - A frame that cannot be read has the same end as a missing one.
-- Quiet for hours is normal here; a dead link is found by pings.
+- Quiet for hours is normal here; a dead link is found by pings. A link that is open and says nothing is found by what
+  it must have said: its owner calls `expect_word` when the venue took an order.
 
 Source: https://api-docs.grvt.io/trading_streams
 
-Who calls it: pms.py.
+Who calls it: oms.py and pms.py, one stream each.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from typing import Final
 import msgspec
 
 from exchanges.adapter import ConnectionHealth, VenueUnavailable
+from exchanges.echo_watch import ECHO_S, EchoWatch
 from exchanges.frame_listener import FrameListener
 from exchanges.grvt.account_codec import AccountCodec
-from exchanges.grvt.account_fetcher import NOT_LOGGED_IN
+from exchanges.grvt.error_codes import NOT_LOGGED_IN
 from exchanges.grvt.order_messages import PrivateFrame
 from exchanges.grvt.session import Session
 from exchanges.market_events import MalformedFrame
+from exchanges.order_wire import MalformedMessage
 from exchanges.websocket import ConnectionFailed, WebSocketConnection, WebSocketPolicy
 
 POLICY: Final = WebSocketPolicy(first_message_timeout_s=None, stale_after_s=None)
@@ -46,8 +49,8 @@ class _Listener(FrameListener):
 
 
 class GrvtUserStream:
-    """`run()` keeps it up until `close()`. on_feed(stream, feed, receive_time_ns) raises MalformedFrame for what it
-    cannot read."""
+    """`run()` keeps it up until `close()`. on_feed(stream, feed, receive_time_ns) raises MalformedFrame or
+    MalformedMessage for what it cannot read."""
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class GrvtUserStream:
         log: Logger,
         on_malformed: Callable[[], None] = lambda: None,
         check_gaps: bool = True,
+        echo_s: float = ECHO_S,
         policy: WebSocketPolicy = POLICY,
     ) -> None:
         self._session, self._codec, self._wanted, self._target = session, codec, tuple(streams), url
@@ -71,6 +75,7 @@ class GrvtUserStream:
         self._handshake: dict[str, str] = {}
         self._agreed: set[str] = set()
         self._last: dict[str, int] = {}
+        self._echo = EchoWatch(self._silent, echo_s)
         self._connection = WebSocketConnection(
             name,
             self._url,
@@ -94,6 +99,16 @@ class GrvtUserStream:
     def health(self) -> ConnectionHealth:
         return ConnectionHealth(self._connection.name, self._connection.state, self._connection.receive_time_ns)
 
+    def expect_word(self, since_ns: int) -> None:
+        """The account changed since then (CLOCK_MONOTONIC ns): this stream has spoken since, or does so soon, or is
+        dead though open and is given up."""
+        if self.up:
+            self._echo.expect(since_ns)
+
+    def _silent(self, why: str) -> None:
+        if self.up:
+            self.reconnect(why)
+
     def reconnect(self, reason: str) -> None:
         """Give the present connection up and open another."""
         self._connection.disconnect(reason)
@@ -103,6 +118,7 @@ class GrvtUserStream:
         await self._connection.run()
 
     def close(self) -> None:
+        self._echo.forget()
         self._connection.close()
 
     async def _url(self) -> str:
@@ -129,6 +145,7 @@ class GrvtUserStream:
 
     def _lost(self, on_down: Callable[[str], None], why: str) -> None:
         self._agreed.clear()
+        self._echo.forget()
         on_down(why)
 
     # --- frames -----------------------------------------------------------------------------------------------------
@@ -136,13 +153,14 @@ class GrvtUserStream:
         try:
             frame = self._codec.decode_frame(payload)
             if frame.stream is not None:
+                self._echo.word(receive_time_ns)
                 if self._in_order(frame):
                     self._on_feed(frame.stream, bytes(frame.feed), receive_time_ns)
             elif frame.error is not None:
                 self._refused(frame.error.code, frame.error.message)
             elif frame.result is not None:
                 self._on_agreed(frame.result.stream)
-        except MalformedFrame as failure:
+        except (MalformedFrame, MalformedMessage) as failure:
             self._on_malformed()
             self._log.error("%s; frame begins %r", failure, payload[:200])
             self.reconnect("a frame could not be read: what it said is asked for anew")

@@ -91,6 +91,7 @@ class LiveEngine:
             counters=self.counters,
             log=log,
             spawn=self.spawn,
+            forbid=self.oms.forbid,
         )
         self.bracket = RecoveryBracket(
             merger=self.engine.merger,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchanges.rate_limit import QUIET_NS, Lane, RateBudget, TokenBucket
+from exchanges.rate_limit import QUIET_NS, Lane, RateBudget, TokenBucket, account_of
 from shm.limits import LimitCredits, LimitTable, LimitWindow
 
 SECOND = 10**9
@@ -121,3 +121,9 @@ def test_tokens_come_smoothly() -> None:
     for _ in range(3):
         bucket.take()
     assert not bucket.available(now + 60 * SECOND), "a long rest is not saved up beyond the burst"
+
+
+def test_keys_are_filed_under_a_fingerprint() -> None:
+    assert len(account_of("client")) == 16
+    assert account_of("client") != account_of("other")
+    assert "client" not in account_of("client")

@@ -314,3 +314,12 @@ def test_substitution_leaves_texts_without_variables_alone(text: str, value: str
         assert substitute(text, "k", problems, {}) == text
     assert substitute(f"{text.replace('$', '')}${{V}}", "k", problems, {"V": value}) == text.replace("$", "") + value
     assert not problems
+
+
+@pytest.mark.parametrize(("countdown_ms", "good"), [(0, True), (60_000, True), (500, False), (300_001, False)])
+def test_a_countdown_that_the_venue_would_refuse_is_found_here(
+    write_config: Callable[..., Path], countdown_ms: int, good: bool
+) -> None:
+    found = problems_of(write_config(f'[venues.grvt]\nsymbols = ["BTC_USDT_Perp"]\ncountdown_ms = {countdown_ms}\n'))
+    words = f"venues.grvt.countdown_ms: found {countdown_ms}, expected 0 (off) or 1001 to 300000"
+    assert (words not in found) == good

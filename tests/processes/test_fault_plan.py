@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchanges.deribit.simulator_faults import KINDS as DERIBIT_KINDS
+from exchanges.grvt.simulator_venue import KINDS as GRVT_KINDS
 from exchanges.simulator.faults import KINDS, FaultRegistry
 from processes.fault_plan import QUIET_AT_END, ROLES, Death, FaultRunner, WireFault, at_venue, plan
 
@@ -100,10 +101,13 @@ def test_after_the_stop_nothing_strikes():
 
 def test_every_fault_of_a_plan_is_one_that_the_venues_simulator_knows() -> None:
     planned = [one.fault for seed in range(20) for one in plan(seed, 60.0) if isinstance(one, WireFault)]
-    for venue, kinds in (("binance", KINDS), ("deribit", DERIBIT_KINDS)):
+    for venue, kinds in (("binance", KINDS), ("deribit", DERIBIT_KINDS), ("grvt", GRVT_KINDS)):
         registry = FaultRegistry(kinds=kinds)
         for fault in planned:
             registry.arm(at_venue(venue, fault))
     on_orders = [at_venue("deribit", fault) for fault in planned if "method" in fault]
     assert {fault["path"] for fault in on_orders if "path" in fault} == {"private/", "private/cancel"}
+    assert not any("method" in fault for fault in on_orders)
+    on_orders = [at_venue("grvt", fault) for fault in planned if "method" in fault]
+    assert {fault["path"] for fault in on_orders} == {"v1/create_order", "v1/cancel_order"}
     assert not any("method" in fault for fault in on_orders)

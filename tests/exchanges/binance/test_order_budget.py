@@ -8,10 +8,9 @@ from exchanges.binance.messages import RateLimit
 from exchanges.binance.order_budget import (
     QUERY_WEIGHT,
     OrderBudget,
-    account_of,
 )
 from exchanges.http import HttpReply
-from exchanges.rate_limit import Lane
+from exchanges.rate_limit import Lane, account_of
 from shm.layout import RequestType
 from shm.limits import LimitTable
 from shm.records import OrderRequest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exchanges.deribit.order_budget import CREDITS, MATCHING, OrderBudget, account_of
+from exchanges.deribit.order_budget import CREDITS, MATCHING, OrderBudget
 from exchanges.deribit.order_messages import AccountLimits, MatchingLimits, Rate, TradingLimits
 from shm.layout import RequestType
 from shm.records import OrderRequest
@@ -65,9 +65,3 @@ def test_other_replies_shut_nothing(code: int) -> None:
     budget = OrderBudget()
     budget.note(code, CREDITS, NOW, NOW)
     assert budget.admit_request(request(RequestType.QUERY), NOW) == 0
-
-
-def test_keys_are_filed_under_a_fingerprint() -> None:
-    assert len(account_of("client")) == 16
-    assert account_of("client") != account_of("other")
-    assert "client" not in account_of("client")

@@ -21,7 +21,7 @@ from exchanges.grvt.simulator_order_calls import read_order
 from exchanges.grvt.simulator_venue import Call
 from exchanges.order_instruments import OrderInstrument, OrderInstruments
 from exchanges.order_wire import UnsupportedRequest
-from shm.layout import ExecFlag, OrderType, Side, TimeInForce, instrument_id
+from shm.layout import ExecFlag, OrderType, Side, TimeInForce, client_order_id, instrument_id
 from shm.records import OrderRequest
 from tests.exchanges.grvt.simulator_client import BTC, SUB, logged_in
 
@@ -33,14 +33,16 @@ INSTRUMENTS = OrderInstruments(
 )
 TERMS = {BTC: SigningTerms("0x030501", 9), "DOGE_USDT_Perp": SigningTerms("0x031e01", 6)}
 WINDOW_NS = 5 * 10**9
-OWN_ID = 1 << 63 | 77
+INSTANCE = 6
+OWN_ID = client_order_id(INSTANCE, 2, 3, 77)
 
 
 def codec(**changes: Any) -> OrderCodec:
     signer = RequestSigner(SimpleNamespace(api_key="", secret=DEMO_KEY.secret), 325, int(SUB))
     nonces = itertools.count(1)
-    parts = {"instruments": INSTRUMENTS, "terms": TERMS, **changes}
-    return OrderCodec(parts["instruments"], signer, SUB, parts["terms"], lambda: next(nonces))
+    made = OrderCodec(INSTRUMENTS, INSTANCE)
+    made.trade_as(signer, SUB, {**TERMS, **changes}, lambda: next(nonces))
+    return made
 
 
 def request(**fields: Any) -> OrderRequest:
@@ -149,7 +151,7 @@ def test_what_the_venue_cannot_do_is_refused_here(fields, words: str) -> None:
 
 def test_steps_finer_than_a_signature_are_refused_at_the_start() -> None:
     with pytest.raises(ConfigurationError, match=r"BTC_USDT_Perp has finer steps"):
-        codec(terms={**TERMS, BTC: SigningTerms("0x030501", 2)})
+        codec(**{BTC: SigningTerms("0x030501", 2)})
 
 
 async def test_the_simulator_takes_and_cancels_it_by_our_id() -> None:

@@ -1,0 +1,70 @@
+"""GRVT's rate limits, counted here so that the venue never has to refuse.
+
+What is counted, per account: creates, cancels and queries, each in a bucket of its own. The venue keeps separate limits
+for create and cancel by tier, and publishes no numbers: those below are what other clients assume.
+
+What a refusal (1006, HTTP 429) means here: new orders and queries rest for QUIET_NS, cancels go on one at a time,
+rarely (`exchanges/rate_limit.py`).
+
+Source: error codes 1006 and 2090 of the venue's api-spec; ccxt's weights for the numbers.
+
+Who calls it: oms.py (`admit_request`), account_fetcher.py.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from exchanges.grvt.error_codes import TOO_MANY
+from exchanges.rate_limit import Bucket, Lane, RateBudget
+from shm.layout import RequestType
+from shm.limits import LimitCredits, LimitTable
+from shm.records import OrderRequest
+
+CREATES: Final = "creates"
+CANCELS: Final = "cancels"
+QUERIES: Final = "queries"
+_SECOND: Final = 1_000_000_000
+
+CREATES_PER_S: Final = 20
+CANCELS_PER_S: Final = 20
+QUERIES_PER_S: Final = 10
+QUERY_BURST: Final = 40
+"""A recovery asks a dozen things at once; in a minute it stays far below what anybody assumes (1,200)."""
+
+_LANES: Final[dict[int, tuple[Lane, dict[str, int]]]] = {
+    RequestType.NEW: (Lane.NEW, {CREATES: 1}),
+    RequestType.REPLACE: (Lane.NEW, {CREATES: 1, CANCELS: 1}),
+    RequestType.CANCEL: (Lane.CANCEL, {CANCELS: 1}),
+    RequestType.CANCEL_ALL: (Lane.CANCEL, {CANCELS: 1}),
+    RequestType.QUERY: (Lane.QUERY, {QUERIES: 1}),
+}
+
+
+class OrderBudget(RateBudget):
+    """One per process; the words are the host's."""
+
+    def __init__(self, limits: LimitTable | None = None, account: str = "") -> None:
+        """limits: the host's, or None: counted for this process alone. account: as `account_of` names it."""
+        table = LimitTable() if limits is None else limits
+        buckets: dict[str, Bucket] = {
+            name: LimitCredits(table, f"account {account} {name}", burst, int(_SECOND / per_second))
+            for name, burst, per_second in (
+                (CREATES, CREATES_PER_S, CREATES_PER_S),
+                (CANCELS, CANCELS_PER_S, CANCELS_PER_S),
+                (QUERIES, QUERY_BURST, QUERIES_PER_S),
+            )
+        }
+        super().__init__(buckets)
+
+    def admit_request(self, request: OrderRequest, venue_time_ns: int) -> int:
+        """0: the request's cost is taken; else the venue time (ns) from which it may be tried."""
+        lane, costs = _LANES[request.request_type]
+        return self.admit(lane, costs, venue_time_ns)
+
+    def note(self, code: int, bucket: str, now_ns: int, asked_ns: int) -> None:
+        """Learn from a reply. asked_ns: venue time at which the request left."""
+        if code in TOO_MANY:
+            self.hush(bucket, now_ns)
+        else:
+            self.served(bucket, asked_ns)
