@@ -8,13 +8,14 @@ STAMPS := build/stamps
 ARGS   ?=
 SOURCES := $(shell find shm exchanges strategy \( -name '*.pyx' -o -name '*.pxd' -o -name '*.h' \) ! -name 'records.*')
 
-.PHONY: help demo test check conformance chaos stress fuzz sanitize bench clean setup
+.PHONY: help demo test check systemd-test conformance chaos stress fuzz sanitize bench clean setup
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   trade against the embedded venue and compare the books   (ARGS=\"--seconds 60 --report demo.json\")"
 	@echo "make test   build and run all tests                                  (ARGS=\"tests/shm -k ring\")"
 	@echo "make check  format, lint, types, tests"
+	@echo "make systemd-test  the paper set under a real systemd in a throwaway container (root; says what is missing)"
 	@echo "make conformance  clients that others wrote trade on our simulator"
 	@echo "make chaos  kill, stop and restart every process at every moment, break the wire   (ARGS=\"--exchange deribit\")"
 	@echo "make stress 10^8 records through the rings under kill -9, 10^7 for flat memory   (ARGS=\"--records 1e7\")"
@@ -49,6 +50,10 @@ $(STAMPS)/conformance: $(STAMPS)/installed $(STAMPS)/grvt-peers
 
 conformance: setup $(STAMPS)/conformance
 	@$(BIN)/python -m pytest tests/conformance $(ARGS)
+
+# Long (about six minutes) and as root: boots systemd over this machine's root file system, and leaves nothing behind.
+systemd-test: setup
+	@CORELANE_SYSTEMD=1 $(BIN)/python -m pytest -v tests/systemd $(ARGS)
 
 # Every death and wire fault at every moment of an order; goes on where it ended (build/chaos.jsonl holds what is done).
 chaos: setup

@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol, Self
 
 import uvloop
 
-from processes import placement
+from processes import journald, placement
 from processes.config import Config
 from processes.control import ControlError, ControlServer, Handler
 from processes.exit_codes import ExitCode, Failure, explain
@@ -149,7 +149,8 @@ class AppService:
         self._status = TableWriter(self.segment("status"), row=self._status_row)
         self._fill_row()
         self.log_ring = LogRing(self.segment(f"log.{self.process}"), self.process)
-        self._log_manager.attach(self.log_ring)
+        journaled = self.config.observers.logger and journald.wanted(self.config.log.journald)
+        self._log_manager.attach(self.log_ring, journaled=journaled)
         self._control = ControlServer(
             self.config.instance.run_dir, self.process, self.log, placement.housekeeping_cores(self.config)
         )

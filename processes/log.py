@@ -2,8 +2,8 @@
 
 The rule: standard `logging`, set up once per process, and no log call on a hot path (shm/log_ring.py has what may stand
 there). One file has one writer, so its rotation needs no lock. Where the logger process runs, `file_level` keeps what
-is written on the core of the process itself to the lines that must never be lost. Opened by app_service.py,
-supervisor.py and demo.py.
+is written on the core of the process itself to the lines that must never be lost. What the packages below say for
+themselves (a segment that could not be locked) goes the same ways. Opened by app_service.py, supervisor.py and demo.py.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from shm.log_ring import LogRing
 
 FILE_BYTES = 32 * 1024 * 1024
 FILES_KEPT = 5
+LIBRARIES = ("shm", "exchanges", "strategy")
+"""Packages with loggers of their own."""
 LOGGER_SIZE = RECORD_DTYPES[RecordKind.LOG]["logger"].itemsize
 
 
@@ -113,9 +115,12 @@ class LogManager:
     def __init__(self, process: str, config: LogConfig, *, stderr: bool = True) -> None:
         """Opens the file. Raises Failure where the directory cannot be written."""
         self.logger = logging.getLogger(f"corelane.{process}")
+        self._loggers = [self.logger, *map(logging.getLogger, LIBRARIES)]
+        self._to_people: logging.Handler | None = None
         self.close()
         self.logger.propagate = False
-        self.logger.setLevel(config.level.upper())
+        for logger in self._loggers:
+            logger.setLevel(config.level.upper())
         try:
             to_file = rotating_file(config.directory, f"{process}.log")
         except OSError as error:
@@ -123,22 +128,28 @@ class LogManager:
         to_file.setFormatter(JsonLines(process))
         to_file.setLevel(config.file_level.upper())
         self._ring: LogRing | None = None
-        self.logger.addHandler(to_file)
+        self._add(to_file)
         if stderr:
-            to_people = logging.StreamHandler(sys.stderr)
-            to_people.setFormatter(HumanLines(process))
-            self.logger.addHandler(to_people)
+            self._to_people = logging.StreamHandler(sys.stderr)
+            self._to_people.setFormatter(HumanLines(process))
+            self._add(self._to_people)
 
-    def attach(self, ring: LogRing) -> None:
-        """From now on every line goes into this ring too."""
+    def attach(self, ring: LogRing, *, journaled: bool = False) -> None:
+        """From now on every line goes into this ring too. `journaled`: the logger process puts those of the ring into
+        the journal, which is where stderr leads too; errors alone stand in it twice, as they must not depend on it."""
         self._ring = ring
         ring.set_level(self.logger.level)
-        self.logger.addHandler(RingHandler(ring))
+        self._add(RingHandler(ring))
+        if journaled and self._to_people is not None:
+            self._to_people.setLevel(logging.ERROR)
 
     def detach(self) -> None:
         """Let go of the ring, before its segment is unmapped."""
-        for handler in [one for one in self.logger.handlers if isinstance(one, RingHandler)]:
-            self.logger.removeHandler(handler)
+        for logger in self._loggers:
+            for handler in [one for one in logger.handlers if isinstance(one, RingHandler)]:
+                logger.removeHandler(handler)
+        if self._to_people is not None:
+            self._to_people.setLevel(logging.NOTSET)
         self._ring = None
 
     def set_level(self, level: str, component: str = "") -> None:
@@ -151,6 +162,11 @@ class LogManager:
 
     def close(self) -> None:
         """Flush and let go of the handlers. Idempotent; the logger itself stays and says nothing any more."""
-        for handler in list(self.logger.handlers):
-            self.logger.removeHandler(handler)
-            handler.close()
+        for logger in self._loggers:
+            for handler in list(logger.handlers):
+                logger.removeHandler(handler)
+                handler.close()
+
+    def _add(self, handler: logging.Handler) -> None:
+        for logger in self._loggers:
+            logger.addHandler(handler)

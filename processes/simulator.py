@@ -38,6 +38,7 @@ def run(service: AppService, venue: str) -> int:
         try:
             service.set_state(ProcessState.READY, server.rest_url)
             await _watch(service, server)
+            service.log.info("the venue closes with %d open orders", server.exchange.open_count())
         finally:
             await server.close()
 

@@ -247,6 +247,10 @@ class SimulatedExchange:
         orders = [order for name in symbols for order in self._open_orders(account, name).values()]
         return sorted(orders, key=lambda order: order.order_id)
 
+    def open_count(self) -> int:
+        """How many orders stand in the market, of all accounts."""
+        return sum(len(orders) for orders in self._open.values())
+
     def orders_of(self, account: str, symbol: str | None = None) -> Iterator[Order]:
         """All orders ever, oldest first."""
         return (o for o in self.orders.values() if o.account == account and (symbol is None or o.symbol == symbol))

@@ -23,6 +23,7 @@ from aiohttp import web
 
 from exchanges.simulator.connection import ClientConnection
 from exchanges.simulator.errors import PortBusy, SimulatorError
+from exchanges.simulator.exchange import SimulatedExchange
 from exchanges.simulator.faults import Fault, FaultRegistry
 from exchanges.simulator.flow import FlowPlayer, MarketFlow
 from exchanges.simulator.messages import MessageLog
@@ -38,6 +39,8 @@ class LoopbackServer(ABC):
     """A running simulator of one venue."""
 
     venue_name: ClassVar[str]
+    exchange: SimulatedExchange
+    """Made by the venue, with its own rules."""
 
     def __init__(self, host: str, port: int, faults: FaultRegistry, messages: MessageLog) -> None:
         self.port = port

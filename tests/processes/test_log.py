@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import stat
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from processes.config import LogConfig
 from processes.exit_codes import Failure
 from processes.log import LogManager
+from shm.log_ring import LogRing
 
 
 def test_each_line_of_the_file_is_an_object_and_stderr_is_for_people(directory, capsys):
@@ -47,3 +49,40 @@ def test_a_directory_that_cannot_be_written_is_one_sentence(directory):
     (directory / "file").write_text("")
     with pytest.raises(Failure, match=r"log\.directory: .*file: File exists"):
         LogManager("trader", LogConfig(directory=str(directory / "file")))
+
+
+class _Ring(LogRing):
+    """Takes lines, writes none."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+
+    def set_level(self, _level: int) -> None:
+        return
+
+    def line(self, _level: int, _logger: bytes, text: bytes, _wall_time_ns: int) -> None:
+        self.lines.append(text)
+
+
+def test_what_a_package_says_for_itself_is_a_line_of_the_process(directory):
+    log = LogManager("trader", LogConfig(directory=str(directory)), stderr=False)
+    logging.getLogger("shm.segment").warning("not locked")
+    log.close()
+    logging.getLogger("shm.segment").warning("nobody's")
+    [line] = map(json.loads, (directory / "trader.log").read_text().splitlines())
+    assert (line["process"], line["logger"], line["message"]) == ("trader", "shm.segment", "not locked")
+
+
+def test_lines_that_the_logger_puts_into_the_journal_are_not_there_twice_but_errors(directory, capsys):
+    log, ring = LogManager("trader", LogConfig(directory=str(directory))), _Ring()
+    log.attach(ring, journaled=True)
+    log.logger.warning("by the logger")
+    log.logger.error("by both")
+    log.detach()
+    log.logger.info("by nobody else any more")
+    log.close()
+    assert ring.lines == [b"by the logger", b"by both"]
+    assert [line.partition("  ")[2] for line in capsys.readouterr().err.splitlines()] == [
+        "  trader  by both",
+        "   trader  by nobody else any more",
+    ]

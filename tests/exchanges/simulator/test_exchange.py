@@ -254,3 +254,11 @@ def test_a_contract_that_is_listed_later_trades_with_its_own_rates() -> None:
     assert fee == D("0.02"), "by quantity"
     fee, _ = market.exchange.accounts["a"].apply("LATE", True, D("0.04"), D("2"), False, 1)
     assert fee == D("0.01"), "an eighth of the premium of 0.08"
+
+
+def test_open_orders_are_counted_over_all_symbols() -> None:
+    market = Market()
+    orders = [market.place("buy", "1", price) for price in ("90", "91")]
+    assert market.exchange.open_count() == 2
+    market.exchange.cancel(orders[0])
+    assert market.exchange.open_count() == 1
