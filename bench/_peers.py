@@ -1,4 +1,4 @@
-"""The competitors of the ring benches: each a pair of pinned processes that hand one record of 80 bytes to and fro.
+"""The competitors of the ring benches: each a pair of pinned processes that hand one record of 88 bytes to and fro.
 
 A transport's echo process sleeps in a read of its control pipe between blocks, so that spinning competitors never
 share the cores with the one being measured. Peers move a ready-made buffer and never pack or unpack it, which is
@@ -28,7 +28,7 @@ from shm.records import Quote
 from shm.ring import BroadcastReader, BroadcastWriter, LosslessReader, LosslessWriter
 from shm.segment import Segment
 
-RECORD_BYTES = 80
+RECORD_BYTES = 88
 PAYLOAD = bytes(RECORD_BYTES)
 CAPACITY = 1024
 
@@ -268,19 +268,19 @@ static void put(uint8_t *ring, uint64_t mask, uint64_t n, const void *record) {
     uint8_t *slot = ring + ((n - 1) & mask) * SLOT;
     cl_store_release(slot, CL_BUSY_BIT | n);
     cl_fence_release();
-    cl_copy_in(slot + 8, record, 80);
+    cl_copy_in(slot + 8, record, 88);
     cl_store_release(slot, n);
 }
 static void get(const uint8_t *ring, uint64_t mask, uint64_t n, void *record) {
     const uint8_t *slot = ring + ((n - 1) & mask) * SLOT;
     do {
         while (cl_load_acquire(slot) != n) cl_pause();
-        cl_copy_out(record, slot + 8, 80);
+        cl_copy_out(record, slot + 8, 88);
         cl_fence_acquire();
     } while (cl_load_relaxed(slot) != n);
 }
 void round_trips(uint8_t *forth, uint8_t *back, uint64_t mask, uint64_t first, uint64_t count, int64_t *result) {
-    uint64_t record[10] = {0};
+    uint64_t record[11] = {0};
     for (uint64_t i = 0; i < count; i++) {
         int64_t before = cl_monotonic_ns();
         record[5] = i;
@@ -290,7 +290,7 @@ void round_trips(uint8_t *forth, uint8_t *back, uint64_t mask, uint64_t first, u
     }
 }
 void echo(uint8_t *forth, uint8_t *back, uint64_t mask, uint64_t first, uint64_t count) {
-    uint64_t record[10];
+    uint64_t record[11];
     for (uint64_t i = 0; i < count; i++) {
         get(back, mask, first + i, record);
         put(forth, mask, first + i, record);
@@ -485,14 +485,14 @@ class OsPipe(Transport):
 
 
 def struct_turn() -> Callable[[], tuple[float, float, float, float]]:
-    """What a reader without the compiled ring does at the least: pack a Quote's 15 fields, unpack them, take four."""
-    layout = struct.Struct("<HHIBBHIqqqQdddd")
+    """What a reader without the compiled ring does at the least: pack a Quote's 16 fields, unpack them, take four."""
+    layout = struct.Struct("<HHIBBHIqqqqQdddd")
     assert layout.size == RECORD_BYTES
     buffer, pack, unpack = bytearray(RECORD_BYTES), layout.pack_into, layout.unpack_from
 
     def turn() -> tuple[float, float, float, float]:
-        pack(buffer, 0, 1, 80, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1.5, 2.5, 3.5, 4.5)
+        pack(buffer, 0, 1, 88, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 1.5, 2.5, 3.5, 4.5)
         fields = unpack(buffer, 0)
-        return fields[11], fields[12], fields[13], fields[14]
+        return fields[12], fields[13], fields[14], fields[15]
 
     return turn

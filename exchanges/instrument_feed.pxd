@@ -53,6 +53,7 @@ cdef class InstrumentFeed:
     cdef readonly int64_t book_receive_time_ns  # newest depth frame
     cdef readonly int64_t delay_ns              # receive (monotonic) - exchange (UTC) time of it: only its growth means something
     cdef readonly int64_t receive_time_ns       # newest frame of any kind
+    cdef int64_t decode_time_ns                 # when the numbers being published now were understood
     cdef double price_unit, quantity_unit
     cdef uint8_t venue
     cdef BookRowRecord book_row

@@ -138,6 +138,7 @@ cdef class InstrumentFeed:
     cdef int update(self, const Level* bids, Py_ssize_t bid_count, const Level* asks, Py_ssize_t ask_count,
                     uint64_t update_id, int64_t exchange_time_ns, int64_t receive_time_ns) except -1:
         """Apply an update that `follows`, check, publish. 1: the book is crossed now and was withdrawn."""
+        self.decode_time_ns = cl_monotonic_ns()
         self.book.apply(bids, bid_count, asks, ask_count)
         self.update_id = update_id
         self.out.book_updates.bump(1)
@@ -156,6 +157,7 @@ cdef class InstrumentFeed:
                    int64_t ask_quantity, int64_t exchange_time_ns, int64_t receive_time_ns) except -1:
         cdef QuoteRecord* record
         cdef RememberedQuote* memory
+        self.decode_time_ns = cl_monotonic_ns()
         self.seen |= STREAM_QUOTE
         self.receive_time_ns = receive_time_ns
         if update_id <= self.last_quote_id and (update_id or exchange_time_ns < self.last_quote_time_ns):
@@ -171,6 +173,7 @@ cdef class InstrumentFeed:
         record.epoch = self.epoch
         record.exchange_time_ns = exchange_time_ns
         record.receive_time_ns = receive_time_ns
+        record.decode_time_ns = self.decode_time_ns
         record.update_id = update_id
         record.bid_price = <double> bid_price / self.price_unit if bid_quantity else NAN
         record.bid_quantity = <double> bid_quantity / self.quantity_unit
@@ -201,6 +204,7 @@ cdef class InstrumentFeed:
                            int64_t exchange_time_ns, int64_t receive_time_ns) except -1:
         """`seen`: where the ids of this stream are remembered. `flags`: TradeFlag."""
         cdef TradeRecord* record
+        self.decode_time_ns = cl_monotonic_ns()
         self.receive_time_ns = receive_time_ns
         if not _is_new(seen, trade_id):
             self.out.repeated_trades.bump(1)
@@ -211,6 +215,7 @@ cdef class InstrumentFeed:
         record.epoch = self.epoch
         record.exchange_time_ns = exchange_time_ns
         record.receive_time_ns = receive_time_ns
+        record.decode_time_ns = self.decode_time_ns
         record.trade_id = trade_id
         record.price = <double> price / self.price_unit
         record.quantity = <double> quantity / self.quantity_unit
@@ -250,6 +255,7 @@ cdef class InstrumentFeed:
         record.epoch = self.epoch
         record.exchange_time_ns = exchange_time_ns
         record.receive_time_ns = receive_time_ns
+        record.decode_time_ns = self.decode_time_ns
         record.update_id = self.update_id
         self.book.fill_top(record)
         self.out.ring.end()
@@ -262,6 +268,7 @@ cdef class InstrumentFeed:
         row.epoch = self.epoch
         row.exchange_time_ns = exchange_time_ns
         row.receive_time_ns = receive_time_ns
+        row.decode_time_ns = self.decode_time_ns
         row.update_id = self.update_id
         row.valid = valid
         row.status = self.status
@@ -301,6 +308,7 @@ cdef class InstrumentFeed:
         """A MarkPrice: to the tickers table and the ring."""
         cdef TickerRecord row
         cdef TickerRecord* record
+        self.decode_time_ns = cl_monotonic_ns()
         self.seen |= STREAM_TICKER
         self.receive_time_ns = receive_time_ns
         record = <TickerRecord*> self.out.ring.begin(_TICKER)
@@ -309,6 +317,7 @@ cdef class InstrumentFeed:
         record.epoch = self.epoch
         record.exchange_time_ns = event.exchange_time_ns
         record.receive_time_ns = receive_time_ns
+        record.decode_time_ns = self.decode_time_ns
         record.mark_price_mantissa = event.mark_price
         record.mark_price = <double> record.mark_price_mantissa / _MONEY_UNIT
         record.index_price = event.index_price
@@ -337,6 +346,7 @@ cdef class InstrumentFeed:
 
     def publish_update(self, int64_t exchange_time_ns, int64_t receive_time_ns):
         """The sequencer changed the book itself (snapshot, or a delta of the slow path). False: crossed, withdrawn."""
+        self.decode_time_ns = cl_monotonic_ns()
         self.out.book_updates.bump(1)
         if self.book.is_crossed():
             self.out.crossed.bump(1)
@@ -354,6 +364,7 @@ cdef class InstrumentFeed:
             self.out.crossed.bump(1)
             self.withdraw(_CROSSED)
             return False
+        self.decode_time_ns = cl_monotonic_ns()
         self.epoch += 1
         # A quote from before this book says nothing about it.
         while (self.remembered_first < self.remembered_end
@@ -397,6 +408,7 @@ cdef class InstrumentFeed:
         record.epoch = self.epoch
         record.exchange_time_ns = exchange_time_ns
         record.receive_time_ns = receive_time_ns
+        record.decode_time_ns = self.decode_time_ns
         record.update_id = self.update_id
         record.code = code
         self.out.ring.end()

@@ -219,6 +219,7 @@ class OrderMerger:
     def _sent(self, fact: OrderEvent, in_flight: InFlight | None) -> None:
         if in_flight is None:
             return
+        in_flight.sign_time_ns = fact.sign_time_ns
         if in_flight.answered:
             return
         order = self._store.get(in_flight.order_id) if in_flight.order_id else None

@@ -25,8 +25,8 @@ class InFlight:
 
     __slots__ = (
         "answered", "cause_receive_time_ns", "cause_sequence", "epoch", "order_id", "poll_time_ns", "price",
-        "publish_time_ns", "quantity", "request_id", "request_type", "send_time_ns", "sequence", "strategy_id",
-        "unknown",
+        "publish_time_ns", "quantity", "request_id", "request_type", "send_time_ns", "sequence", "sign_time_ns",
+        "strategy_id", "unknown",
     )  # fmt: skip
 
     def __init__(self, request: OrderRequest, poll_time_ns: int) -> None:
@@ -42,7 +42,7 @@ class InFlight:
         self.cause_receive_time_ns = request.cause_receive_time_ns
         self.publish_time_ns = request.publish_time_ns
         self.poll_time_ns = poll_time_ns
-        self.send_time_ns = 0
+        self.sign_time_ns = self.send_time_ns = 0
         self.answered = False
         self.unknown = False
 
@@ -56,6 +56,7 @@ class InFlight:
         event.cause_receive_time_ns = self.cause_receive_time_ns
         event.request_publish_time_ns = self.publish_time_ns
         event.request_poll_time_ns = self.poll_time_ns
+        event.sign_time_ns = self.sign_time_ns
         event.send_time_ns = self.send_time_ns
 
 

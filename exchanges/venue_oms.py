@@ -4,12 +4,12 @@ The rules
 - A request goes over the order socket where that is usable at the moment of sending, else over REST where the venue's
   rules let it, decided for each request by itself. One whose bytes may have left over one path is never sent over the
   other: it is UNKNOWN, and settled.
-- `guard` is asked one last time just before the bytes leave.
+- `guard` is asked one last time just before the bytes leave: over the socket when they are signed and ready.
 - Outcomes come through the sink as facts with the request's ids, never inside of the methods that take requests:
   whoever called them has not finished. A reply that comes after its timeout is a fact like any other.
 - What goes wrong with an outcome ends the OMS: one that lost an outcome must not go on.
 
-A venue's OMS (exchanges/<venue>/oms.py) supplies its wire and its rules: `_encode`, `_send`, `_transmit`,
+A venue's OMS (exchanges/<venue>/oms.py) supplies its wire and its rules: `_encode`, `_seal`, `_transmit`,
 `_understand`, `_verdict`, `_links`, and what its private stream says.
 
 Who calls it: oms.py of every venue derives from it; order_engine.py and processes/trading_engine.py use what it offers.
@@ -84,6 +84,7 @@ class OrderSocket(Protocol):
 
     @property
     def usable(self) -> bool: ...
+    def send(self, identity: int, message: bytes, waiter: OnSocket[Any, Any]) -> bool: ...
     async def drained(self, limit_s: float) -> None: ...
     def close(self) -> None: ...
 
@@ -131,8 +132,8 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
         return False
 
     @abstractmethod
-    def _send(self, request: OrderRequest, message: M, now_ns: int) -> bool:
-        """Hand it to the order socket. False: no byte left."""
+    def _seal(self, request: OrderRequest, message: M) -> tuple[int, bytes]:
+        """Its id and its text for the order socket: stamped and signed, to be handed over at once."""
 
     async def _before_rest(self) -> None:
         """Whatever REST needs before the last check of a request. Raises NotSent."""
@@ -265,26 +266,28 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
             else:
                 self._spawn(self._over_rest(request, message))
             return
+        identity, text = self._seal(request, message)
+        signed_ns = monotonic_ns()
         if reason := self._guard(request):
             self._tell_soon(refusal(request, reason))
             return
-        now = monotonic_ns()
-        if self._send(request, message, now):
-            asyncio.get_running_loop().call_soon(self._tell_sent, request, now)
+        if self._socket.send(identity, text, OnSocket(self, request, message, signed_ns)):
+            asyncio.get_running_loop().call_soon(self._tell_sent, request, signed_ns)
         else:
             self._tell_soon(refusal(request, Reason.NOT_SENT, "the order socket closed just now"))
 
     async def _over_rest(self, request: OrderRequest, message: M) -> None:
-        """One request from its last check to its one outcome."""
+        """One request from its last check to its one outcome; it is signed behind it, so the time of a REST request's
+        signature is that of its encoding."""
         try:
             await self._before_rest()
         except NotSent as failure:
             self._tell(refusal(request, Reason.NOT_SENT, str(failure)))
             return
+        sent_ns = monotonic_ns()
         if reason := self._guard(request):
             self._tell(refusal(request, reason))
             return
-        sent_ns = monotonic_ns()
         # In the loop's next turn, when the bytes are with the socket.
         asyncio.get_running_loop().call_soon(self._tell_sent, request, sent_ns)
         try:
@@ -385,11 +388,11 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
         """In the loop's next turn: the engine is still busy with the request that this answers."""
         asyncio.get_running_loop().call_soon(self.guarded, self._tell, fact)
 
-    def _tell_sent(self, request: OrderRequest, send_time_ns: int) -> None:
+    def _tell_sent(self, request: OrderRequest, sign_time_ns: int) -> None:
         if not request.request_id:
             return  # the engine's own cancels answer nobody
         fact = fact_of_request(request, EventType.SENT)
-        fact.send_time_ns = send_time_ns
+        fact.sign_time_ns = sign_time_ns
         self.guarded(self._sink, fact)
 
     async def measure_clock(self) -> None:

@@ -134,6 +134,22 @@ def down(config: ConfigOption = None) -> None:
 
 
 @app.command()
+def latency(
+    seconds: Annotated[
+        float,
+        typer.Option(min=0.0, max=86_400.0, help="Only what happens in so many seconds from now; 0: since start."),
+    ] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object, ns.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """From market frame to order and back, hop by hop: p50 to p99.9 per venue, of a running set."""
+    from processes import latency as latencies
+
+    found = latencies.collect(_load(config), seconds)
+    typer.echo(json.dumps(found, indent=2) if as_json else "\n".join(latencies.lines(found)))
+
+
+@app.command()
 def demo(
     seconds: Annotated[float, typer.Option(min=1.0, max=86_400.0, help="How long to trade.")] = 60.0,
     recording: Annotated[

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from processes.snapshot import DurationSummary, HistogramLine, HopLine
+from shm import hops
 from shm.counters import CountersReader, bucket_middles, difference, merge, percentiles
 
 PATH: Final = (
@@ -19,6 +20,7 @@ PATH: Final = (
     "poll_to_send", "send_to_reply", "event_publish", "event_to_poll",
 )  # fmt: skip
 """Hops in the order in which a tick passes them; what is not named here follows."""
+_ORDER: Final = {hop: place for place, hop in enumerate(PATH)}
 NOT_HOPS: Final = frozenset({"heartbeat_delay", "book_age", "book_delay_growth", "look"})
 """Histograms of a process's own life and of data age: no hop of an order."""
 BOUNDS_NS: Final = (*(step * 10**power for power in range(3, 10) for step in (1, 2, 5)), 10**10)
@@ -37,20 +39,21 @@ class HopView:
         self._before: dict[str, Words] = {}
 
     def summaries(self, readers: Iterable[tuple[str, CountersReader]]) -> dict[str, dict[str, int]]:
-        """Summary of every hop that was recorded, ns."""
-        return {hop: _summary(block) for hop, block in _by_hop(_read(readers)).items() if block[0]}
+        """Summary of every hop that was recorded, ns; traces, per venue, are left to latency.py."""
+        found = _by_hop(_read(readers))
+        return {hop: _summary(block) for hop, block in found.items() if block[0] and not hops.venue_of(hop)[0]}
 
     def look(self, readers: Iterable[tuple[str, CountersReader]]) -> tuple[list[HopLine], list[HistogramLine]]:
         """Hops with what was recorded since the last look, and all histograms by process."""
         read = list(_read(readers))
         words, before = _by_hop(read), self._before
         self._before = words
-        hops = [
+        lines = [
             HopLine(hop, DurationSummary(**_summary(block)), _since(block, before.get(hop)))
             for hop, block in words.items()
             if block[0]
         ]
-        return hops, [_coarse(process, name, block) for process, name, block in read]
+        return lines, [_coarse(process, name, block) for process, name, block in read]
 
 
 def _read(readers: Iterable[tuple[str, CountersReader]]) -> Iterable[tuple[str, str, Words]]:
@@ -64,9 +67,15 @@ def _by_hop(read: Iterable[tuple[str, str, Words]]) -> dict[str, Words]:
     for _, hop, block in read:
         if hop not in NOT_HOPS:
             blocks.setdefault(hop, []).append(block)
-    order = {hop: place for place, hop in enumerate(PATH)}
-    hops = sorted(blocks, key=lambda hop: (order.get(hop, len(PATH)), hop))
-    return {hop: merge(blocks[hop]) for hop in hops}
+    return {hop: merge(blocks[hop]) for hop in sorted(blocks, key=_place)}
+
+
+def _place(hop: str) -> tuple[int, str, int, str]:
+    """Hops of one process first, as a tick passes them; then those of traces, venue by venue in their own order."""
+    venue, name = hops.venue_of(hop)
+    if venue:
+        return len(PATH) + 1, venue, hops.NAMES.index(name), ""
+    return _ORDER.get(hop, len(PATH)), "", 0, hop
 
 
 def _since(newer: Words, older: Words | None) -> DurationSummary | None:

@@ -28,6 +28,7 @@ from shm.instance import VENUE_CODES
 from shm.layout import ProcessState, Word
 from shm.ring import BroadcastReader, LosslessReader, LosslessWriter
 from shm.table import TableReader, Words
+from shm.trace import Trace
 from strategy.code_swap import SwapError
 from strategy.container import StrategyContainer
 from strategy.limits import LimitError
@@ -206,7 +207,7 @@ class Trader:
         oms = ShmOMSAdapter(
             venue, code, stalls.publishing(LosslessWriter(service.segment(f"{venue}.requests"))),
             LosslessReader(service.segment(f"{venue}.events")), cause,
-            self._config.trader.request_deadline_ms * 1_000_000,
+            self._config.trader.request_deadline_ms * 1_000_000, Trace(venue, self._counters),
         )  # fmt: skip
         pms = ShmPMSAdapter(
             venue, table(f"{venue}.positions"), table(f"{venue}.balances"), status,

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import numpy as np
 
-LAYOUT_VERSION: Final = 2
+LAYOUT_VERSION: Final = 3
 MAGIC: Final = 0x454E414C45524F43  # the text "CORELANE" read as a little-endian word
 CACHE_LINE: Final = 64
 
@@ -423,7 +423,11 @@ _HEAD: Final = [
     ("kind", "<u2"), ("size", "<u2"), ("instrument_id", "<u4"),
     ("venue", "u1"), ("flags", "u1"), ("strategy_id", "<u2"), ("epoch", "<u4"),
 ]  # fmt: skip
-_MARKET_HEAD: Final = [*_HEAD, ("exchange_time_ns", "<i8"), ("receive_time_ns", "<i8"), ("publish_time_ns", "<i8")]
+# Times of a market record: the venue's, its frame's arrival, its numbers understood, its publication.
+_MARKET_HEAD: Final = [
+    *_HEAD,
+    ("exchange_time_ns", "<i8"), ("receive_time_ns", "<i8"), ("decode_time_ns", "<i8"), ("publish_time_ns", "<i8"),
+]  # fmt: skip
 
 
 def _record(fields: list[Any]) -> np.dtype[np.void]:
@@ -439,17 +443,17 @@ def _record(fields: list[Any]) -> np.dtype[np.void]:
 
 
 QUOTE: Final = _record([
-    *_MARKET_HEAD,                                                                              # 0-40
-    ("update_id", "<u8"),                                                                       # 40 the venue's
-    ("bid_price", "<f8"), ("bid_quantity", "<f8"), ("ask_price", "<f8"), ("ask_quantity", "<f8"),  # 48-80
+    *_MARKET_HEAD,                                                                              # 0-48
+    ("update_id", "<u8"),                                                                       # 48 the venue's
+    ("bid_price", "<f8"), ("bid_quantity", "<f8"), ("ask_price", "<f8"), ("ask_quantity", "<f8"),  # 56-88
 ])  # fmt: skip
 """Best bid and ask. Market server -> market ring. An empty side has quantity 0 and price NaN."""
 
 TRADE: Final = _record([
     *_MARKET_HEAD,
-    ("trade_id", "<u8"),                                    # 40 first id where the venue merged several
-    ("price", "<f8"), ("quantity", "<f8"),                  # 48, 56 quantity as the venue counts: contracts, base
-    ("aggressor_side", "u1"), ("aggregated", "u1"), ("pad0", "<u2"), ("trade_count", "<u4"),  # 64-72
+    ("trade_id", "<u8"),                                    # 48 first id where the venue merged several
+    ("price", "<f8"), ("quantity", "<f8"),                  # 56, 64 quantity as the venue counts: contracts, base
+    ("aggressor_side", "u1"), ("aggregated", "u1"), ("pad0", "<u2"), ("trade_count", "<u4"),  # 72-80
 ])  # fmt: skip
 """A public trade; head `flags` are TradeFlag. `aggregated` 1: the venue merged `trade_count` fills of one aggressor and
 price. A report's `trade_id` is its time in ms."""
@@ -468,9 +472,9 @@ TICKER: Final = _record([
     ("mark_price", "<f8"), ("index_price", "<f8"), ("funding_rate", "<f8"),  # NaN where the venue sent none
     ("next_funding_time_ns", "<i8"),                        # venue UTC
     ("mark_price_mantissa", "<i8"),                         # exact, MONEY_SCALE decimals
-    ("underlying_price", "<f8"),                            # 80 from here on options only, else NaN
-    ("mark_volatility", "<f8"), ("bid_volatility", "<f8"), ("ask_volatility", "<f8"),  # 88 a year's, 0.5 = 50 %
-    ("delta", "<f8"), ("gamma", "<f8"), ("vega", "<f8"), ("theta", "<f8"), ("rho", "<f8"),  # 112 as the venue says
+    ("underlying_price", "<f8"),                            # 88 from here on options only, else NaN
+    ("mark_volatility", "<f8"), ("bid_volatility", "<f8"), ("ask_volatility", "<f8"),  # 96 a year's, 0.5 = 50 %
+    ("delta", "<f8"), ("gamma", "<f8"), ("vega", "<f8"), ("theta", "<f8"), ("rho", "<f8"),  # 120 as the venue says
 ])  # fmt: skip
 """Mark, index and funding, and an option's greeks. Market server -> market ring and tickers table."""
 
@@ -484,12 +488,12 @@ ORDER_REQUEST: Final = _record([
     *_HEAD,                                                 # epoch: the trader's
     ("client_order_id", "<u8"),                             # 16
     ("request_type", "u1"), ("side", "u1"), ("order_type", "u1"), ("time_in_force", "u1"),  # 24
-    ("exec_flags", "u1"), ("account", "u1"), ("pad0", "<u2"),                               # 28
+    ("exec_flags", "u1"), ("account", "u1"), ("cause_venue", "u1"), ("pad0", "u1"),         # 28
     ("price", "<i8"), ("quantity", "<i8"),                  # 32 mantissas; REPLACE: new *total* quantity (FIX OrderQty)
     ("request_id", "<u8"),                                  # 48 rises by one in an epoch; RECOVER: the nonce
     ("deadline_ns", "<i8"),                                 # 56 monotonic; not sent after it. 0 only for cancels
     ("expire_time_ns", "<i8"),                              # 64 venue UTC, for GTD
-    ("cause_sequence", "<u8"), ("cause_receive_time_ns", "<i8"),  # 72 the market record that led to this request
+    ("cause_sequence", "<u8"), ("cause_receive_time_ns", "<i8"),  # 72 the market record (cause_venue's) it answers
     ("cause_poll_time_ns", "<i8"),                          # 88 when the trader polled that record
     ("create_time_ns", "<i8"), ("publish_time_ns", "<i8"),  # 96 strategy decided, ring publish
     ("exchange_order_id", f"S{ID_TEXT_SIZE}"),              # 112 for orders not ours
@@ -508,10 +512,11 @@ ORDER_EVENT: Final = _record([
     ("exchange_time_ns", "<i8"), ("receive_time_ns", "<i8"), ("publish_time_ns", "<i8"),    # 96
     ("request_sequence", "<u8"), ("request_id", "<u8"),     # 120 of the request ring; 0 = answers none
     ("cause_sequence", "<u8"), ("cause_receive_time_ns", "<i8"),  # 136
-    ("request_publish_time_ns", "<i8"), ("request_poll_time_ns", "<i8"), ("send_time_ns", "<i8"),  # 152 of the request
-    ("exchange_order_id", f"S{ID_TEXT_SIZE}"),              # 176
-    ("trade_id", f"S{ID_TEXT_SIZE}"),                       # 216
-    ("text", f"S{REASON_TEXT_SIZE}"),                       # 256 the venue's message, cut
+    ("request_publish_time_ns", "<i8"), ("request_poll_time_ns", "<i8"),                    # 152 of the request
+    ("sign_time_ns", "<i8"), ("send_time_ns", "<i8"),       # 168 its bytes ready, and handed to the socket
+    ("exchange_order_id", f"S{ID_TEXT_SIZE}"),              # 184
+    ("trade_id", f"S{ID_TEXT_SIZE}"),                       # 224
+    ("text", f"S{REASON_TEXT_SIZE}"),                       # 264 the venue's message, cut
 ])  # fmt: skip
 """Trading engine -> event ring -> trader; the same records stand in the journal."""
 
@@ -682,8 +687,8 @@ JOURNAL_STRIDE: Final = (
 #   +-------------------------------------------------+
 # Buckets are log-linear: values below 2**(SUB_BITS+1) exactly, above that 2**SUB_BITS buckets an octave, so the middle
 # of a bucket is within 0.8 % of every value in it. The last octave ends at 2**37 ns = 137 s.
-COUNTER_LIMIT: Final = 64
-HISTOGRAM_LIMIT: Final = 24
+COUNTER_LIMIT: Final = 96
+HISTOGRAM_LIMIT: Final = 80
 COUNTER_NAME_SIZE: Final = 48
 HISTOGRAM_SUB_BITS: Final = 6
 HISTOGRAM_TOP_BIT: Final = 36

@@ -55,6 +55,7 @@ from strategy.venue_session import REFUSED_PAUSE_NS
 if TYPE_CHECKING:
     from shm.records import AuditDifference, OrderEvent, Recovery
     from shm.table import Words
+    from shm.trace import Trace
     from strategy.order import Fill, Order
     from strategy.venue_link import VenueLink
 
@@ -120,6 +121,8 @@ class StrategyContainer:
         self._words = words
         self._take_epoch = take_epoch
         self._cause = cause
+        self._trace: Trace | None = None
+        """Of the order event that is being dealt with."""
         self._measures = measures or Measures()
         self.oms = MiniOMS(instance, self, self.log)
         self.pms = MiniPMS(
@@ -392,8 +395,7 @@ class StrategyContainer:
             runners = runners_of.get(instrument_id)
             if runners is None:
                 continue
-            cause.sequence, cause.receive_time_ns, cause.poll_time_ns = record.sequence, record.receive_time_ns, now_ns
-            cause.is_market = True
+            cause.take(record, now_ns)
             kind = record.kind
             if kind == _QUOTE:
                 self.quotes += 1
@@ -488,7 +490,11 @@ class StrategyContainer:
         cause = self._cause
         cause.sequence, cause.receive_time_ns = event.cause_sequence, event.cause_receive_time_ns
         cause.poll_time_ns, cause.is_market = now_ns, False
+        trace = self._trace = link.oms.trace
         self.oms.apply(event, self._instrument(link, event.instrument_id), now_ns)
+        if trace is not None:
+            trace.end(event, now_ns)
+            self._trace = None
 
     def _on_audit_difference(self, link: VenueLink, difference: AuditDifference) -> None:
         """The engine found the venue and itself apart. What heals it comes as order events; here it is counted."""
@@ -502,6 +508,8 @@ class StrategyContainer:
 
     def on_order(self, order: Order) -> None:
         """MiniOMS: an order changed."""
+        if self._trace is not None:
+            self._trace.applied()
         if order.external:
             self.log.info("%s: an order of somebody else: %r", order.instrument.name, order)
             return
@@ -513,12 +521,17 @@ class StrategyContainer:
 
     def on_fill(self, order: Order, fill: Fill) -> None:
         """MiniOMS: a new trade. The position moves before the strategy hears of it."""
+        trace = self._trace
+        if trace is not None:
+            trace.applied()
         self.fills += not order.external
         runner = None if order.external else self.runners.get(order.strategy_id)
         position = self.pms.apply_fill(
             runner.id if runner else ACCOUNT, order.instrument, order.side, fill.price_mantissa, fill.quantity_mantissa,
             fill.exchange_time_ns,
         )  # fmt: skip
+        if trace is not None:
+            trace.moved()
         if runner is None:
             return
         runner.notify("on_fill", fill)

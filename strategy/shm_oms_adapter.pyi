@@ -1,7 +1,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from shm.record import Record
 from shm.ring import LosslessReader, LosslessWriter
+from shm.trace import Trace
 from strategy.order import Order
 
 class Cause:
@@ -9,7 +11,14 @@ class Cause:
     receive_time_ns: int
     poll_time_ns: int
     is_market: bool
+    @property
+    def decode_time_ns(self) -> int: ...
+    @property
+    def publish_time_ns(self) -> int: ...
+    @property
+    def venue(self) -> int: ...
     def clear(self) -> None: ...
+    def take(self, record: Record, now_ns: int, /) -> None: ...
 
 class ShmOMSAdapter:
     venue: str
@@ -28,7 +37,10 @@ class ShmOMSAdapter:
         events: LosslessReader,
         cause: Cause,
         deadline_ns: int,
+        trace: Trace | None = None,
     ) -> None: ...
+    @property
+    def trace(self) -> Trace | None: ...
     @property
     def poll(self) -> Callable[[], Any]: ...
     @property

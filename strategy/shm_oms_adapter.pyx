@@ -11,7 +11,8 @@ Compiled: a new order's seventeen fields are stores into the record, where each 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from shm.record cimport Record
-from shm.records cimport OrderRequestRecord
+from shm.records cimport OrderRequestRecord, QuoteRecord
+from shm.trace cimport Trace
 from strategy.order cimport Order
 
 from shm.layout import RequestType
@@ -26,11 +27,22 @@ cdef class Cause:
 
     cdef public uint64_t sequence
     cdef public int64_t receive_time_ns, poll_time_ns
+    cdef readonly int64_t decode_time_ns, publish_time_ns
+    cdef readonly uint8_t venue
     cdef public bint is_market
 
     def clear(self):
-        self.sequence = self.receive_time_ns = self.poll_time_ns = 0
+        self.sequence = self.receive_time_ns = self.poll_time_ns = self.decode_time_ns = self.publish_time_ns = 0
+        self.venue = 0
         self.is_market = False
+
+    def take(self, Record record not None, int64_t now_ns):
+        """A market record was polled at `now_ns`; all kinds of them begin alike."""
+        cdef QuoteRecord* market = <QuoteRecord*> record.data
+        self.sequence, self.venue = record.sequence, market.venue
+        self.receive_time_ns, self.decode_time_ns = market.receive_time_ns, market.decode_time_ns
+        self.publish_time_ns, self.poll_time_ns = market.publish_time_ns, now_ns
+        self.is_market = True
 
 
 cdef class ShmOMSAdapter:
@@ -48,9 +60,11 @@ cdef class ShmOMSAdapter:
     cdef Record _request
     cdef Record _new                            # the hot one: what every new order has in common is written once
     cdef object _try_publish
+    cdef readonly Trace trace
 
-    def __init__(self, venue, venue_code, requests, events, Cause cause not None, deadline_ns):
-        """`deadline_ns`: how long after its creation the engine may still send a request."""
+    def __init__(self, venue, venue_code, requests, events, Cause cause not None, deadline_ns, Trace trace=None):
+        """`deadline_ns`: how long after its creation the engine may still send a request. `trace`: of this venue."""
+        self.trace = trace
         self.venue = venue
         self.venue_code = venue_code
         self.requests = requests
@@ -90,10 +104,11 @@ cdef class ShmOMSAdapter:
         request.quantity = order.quantity_mantissa
         request.deadline_ns = now_ns + self._deadline_ns
         request.create_time_ns = now_ns
+        request.cause_venue = cause.venue
         request.cause_sequence = cause.sequence
         request.cause_receive_time_ns = cause.receive_time_ns
         request.cause_poll_time_ns = cause.poll_time_ns
-        return self._end(self._try_publish(record))
+        return self._end(self._try_publish(record), self._last_request_id, now_ns)
 
     def cancel(self, Order order not None, int64_t now_ns):
         """Publish a cancel, into the reserved part of the ring if need be. No deadline: late is better than never."""
@@ -111,7 +126,7 @@ cdef class ShmOMSAdapter:
         request.price = price_mantissa
         request.quantity = quantity_mantissa
         request.deadline_ns = now_ns + self._deadline_ns
-        return self._end(self.requests.try_publish(self._request))
+        return self._end(self.requests.try_publish(self._request), self._last_request_id, now_ns)
 
     def query(self, Order order not None, int64_t now_ns):
         """Ask for the venue's word about an order."""
@@ -140,6 +155,7 @@ cdef class ShmOMSAdapter:
         request.request_type = request_type
         request.request_id = self._last_request_id
         request.create_time_ns = now_ns
+        request.cause_venue = cause.venue
         request.cause_sequence = cause.sequence
         request.cause_receive_time_ns = cause.receive_time_ns
         request.cause_poll_time_ns = cause.poll_time_ns
@@ -153,9 +169,14 @@ cdef class ShmOMSAdapter:
         if order.exchange_order_id:
             self._request.exchange_order_id = order.exchange_order_id
 
-    cdef bint _end(self, bint published) except -1:
+    cdef bint _end(self, bint published, uint64_t traced=0, int64_t now_ns=0) except -1:
+        """`traced`: id of a request whose trace begins here, where a market record led to it."""
+        cdef Cause cause = self._cause
         if published:
             self.published += 1
+            if traced and cause.is_market and self.trace is not None:
+                self.trace.begin(traced, cause.receive_time_ns, cause.decode_time_ns, cause.publish_time_ns,
+                                 cause.poll_time_ns, now_ns)
         else:
             self.refused += 1
         return published

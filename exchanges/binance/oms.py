@@ -41,7 +41,7 @@ from exchanges.binance.order_socket import BinanceOrderSocket
 from exchanges.binance.user_stream import BinanceUserStream
 from exchanges.http import HttpReply
 from exchanges.order_instruments import OrderInstruments
-from exchanges.venue_oms import NS_PER_MS, OnSocket, VenueOMS
+from exchanges.venue_oms import NS_PER_MS, VenueOMS
 from exchanges.verdict import Verdict
 from shm.clock import monotonic_ns
 from shm.layout import EventType, Reason, RequestType
@@ -152,11 +152,10 @@ class BinanceOMS(VenueOMS[Parameters, SocketReply | HttpReply, BinanceAccountFet
     def _encode(self, request: OrderRequest) -> Parameters:
         return self._encoders[request.request_type](request)
 
-    def _send(self, request: OrderRequest, message: Parameters, now_ns: int) -> bool:
+    def _seal(self, request: OrderRequest, message: Parameters) -> tuple[int, bytes]:
         assert self._socket is not None
         method = _ROUTES[request.request_type][1]
-        waiter = OnSocket(self, request, message, now_ns)
-        return self._socket.send(method, message, self._window_ms(request, now_ns), waiter)
+        return self._socket.message(method, message, self._window_ms(request, monotonic_ns()))
 
     async def _transmit(self, request: OrderRequest, message: Parameters) -> HttpReply:
         clock = self._connection.clock

@@ -94,13 +94,17 @@ class BinanceOrderSocket:
         return self._socket.health()
 
     # --- requests ---------------------------------------------------------------------------------------------------
-    def send(self, method: str, parameters: Parameters, window_ms: int, waiter: Waiter[SocketReply]) -> bool:
-        """Stamp, sign where no session stands, and hand to the socket. False: no byte left. `parameters` is changed."""
+    def message(self, method: str, parameters: Parameters, window_ms: int) -> tuple[int, bytes]:
+        """The request's id and text: stamped, signed where no session stands. For `send` at once, nothing awaited
+        between. `parameters` is changed."""
         line = self._socket.line
-        if line is None:
-            return False
         identity = self._socket.next_identity()
-        return line.send(identity, self._message(identity, method, parameters, window_ms, line.session), waiter)
+        session = line is not None and line.session
+        return identity, self._message(identity, method, parameters, window_ms, session)
+
+    def send(self, identity: int, message: bytes, waiter: Waiter[SocketReply]) -> bool:
+        """Hand to the socket. False: no byte left."""
+        return self._socket.send(identity, message, waiter)
 
     def _message(self, identity: int, method: str, parameters: Parameters, window_ms: int, session: bool) -> bytes:
         parameters["recvWindow"], parameters["timestamp"] = window_ms, self._clock.now_ms()

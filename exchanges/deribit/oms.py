@@ -46,7 +46,7 @@ from exchanges.deribit.order_socket import DeribitOrderSocket
 from exchanges.order_instruments import OrderInstruments
 from exchanges.order_wire import MalformedMessage
 from exchanges.request_failure import OutcomeUnknown
-from exchanges.venue_oms import NS_PER_MS, OnSocket, VenueOMS
+from exchanges.venue_oms import NS_PER_MS, VenueOMS
 from exchanges.verdict import Verdict
 from shm.clock import monotonic_ns
 from shm.layout import Reason, RequestType
@@ -148,8 +148,8 @@ class DeribitOMS(VenueOMS[_Message, Reply, DeribitAccountFetcher]):
     def _rest_refuses(self, request: OrderRequest) -> bool:
         return request.request_type in _SOCKET_ONLY
 
-    def _send(self, request: OrderRequest, message: _Message, now_ns: int) -> bool:
-        return self._socket.send(*message, OnSocket(self, request, message, now_ns))
+    def _seal(self, request: OrderRequest, message: _Message) -> tuple[int, bytes]:
+        return self._socket.message(*message)
 
     async def _transmit(self, request: OrderRequest, message: _Message) -> Reply:
         try:

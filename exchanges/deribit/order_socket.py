@@ -107,12 +107,14 @@ class DeribitOrderSocket:
         return self._socket.health()
 
     # --- requests ---------------------------------------------------------------------------------------------------
-    def send(self, method: str, text: str, waiter: Waiter[Reply]) -> bool:
-        """Hand a request to the socket; `text`: its parameters as JSON. False: no byte left."""
-        if not self._proven:
-            return False
+    def message(self, method: str, text: str) -> tuple[int, bytes]:
+        """The request's id and text, for `send`; `text`: its parameters as JSON."""
         identity = self._socket.next_identity()
-        return self._socket.send(identity, _message(identity, method, text), waiter)
+        return identity, _message(identity, method, text)
+
+    def send(self, identity: int, message: bytes, waiter: Waiter[Reply]) -> bool:
+        """Hand a request to the socket. False: no byte left."""
+        return self._proven and self._socket.send(identity, message, waiter)
 
     def session_lost(self) -> None:
         """A request was refused for want of a login: this line is of no use any more."""

@@ -56,7 +56,7 @@ from exchanges.grvt.user_stream import GrvtUserStream
 from exchanges.order_instruments import OrderInstruments
 from exchanges.order_wire import UnsupportedRequest
 from exchanges.request_failure import NotSent
-from exchanges.venue_oms import NS_PER_MS, OnSocket, VenueOMS
+from exchanges.venue_oms import NS_PER_MS, VenueOMS
 from exchanges.verdict import Verdict
 from shm.clock import monotonic_ns
 from shm.layout import OrderState, Reason, RequestType
@@ -180,9 +180,9 @@ class GrvtOMS(VenueOMS[_Message, Reply, GrvtAccountFetcher]):
             return QUERY, self._codec.encode_query(request)
         raise UnsupportedRequest("grvt has no amend")
 
-    def _send(self, request: OrderRequest, message: _Message, now_ns: int) -> bool:
+    def _seal(self, request: OrderRequest, message: _Message) -> tuple[int, bytes]:
         assert self._socket is not None
-        return self._socket.send(*message, OnSocket(self, request, message, now_ns))
+        return self._socket.message(*message)
 
     async def _before_rest(self) -> None:
         try:

@@ -81,10 +81,14 @@ class GrvtOrderSocket:
         return self._socket.health()
 
     # --- requests ---------------------------------------------------------------------------------------------------
-    def send(self, route: str, body: Mapping[str, Any], waiter: Waiter[Reply]) -> bool:
-        """Hand a call to the socket. False: no byte left."""
+    def message(self, route: str, body: Mapping[str, Any]) -> tuple[int, bytes]:
+        """The call's id and text, for `send`."""
         identity = self._socket.next_identity()
-        return self._socket.send(identity, self._codec.encode_call(route, body, identity), waiter)
+        return identity, self._codec.encode_call(route, body, identity)
+
+    def send(self, identity: int, message: bytes, waiter: Waiter[Reply]) -> bool:
+        """Hand a call to the socket. False: no byte left."""
+        return self._socket.send(identity, message, waiter)
 
     def session_lost(self) -> None:
         """A call was refused for want of a login: log in anew, and open another line with that."""

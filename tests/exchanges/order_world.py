@@ -483,7 +483,7 @@ class World:
         """The gateway's last check and its word that the bytes left."""
         assert self.engine.guard(request) == Reason.NONE
         fact = fact_of_request(request, EventType.SENT)
-        fact.send_time_ns = self.now
+        fact.sign_time_ns = self.now
         self.merger.on_fact(fact)
 
     def reply(self, request: OrderRequest, order: VenueOrder) -> OrderEvent:

@@ -233,7 +233,7 @@ def test_accepted_answers_the_request_with_its_ids_and_times(world: World) -> No
     world.merger.on_fact(world.reply(sent, order))
     told_sent, accepted = world.events_of(request.client_order_id)
     assert told_sent.event_type == E.SENT
-    assert told_sent.send_time_ns == world.now - MS
+    assert told_sent.sign_time_ns == told_sent.send_time_ns == world.now - MS
     for event in (told_sent, accepted):
         assert (event.request_id, event.request_sequence) == (request.request_id, request.sequence)
         assert (event.request_type, event.cause_sequence, event.cause_receive_time_ns) == (RequestType.NEW, 77, 78)

@@ -16,9 +16,14 @@ from typer.testing import CliRunner
 from processes import cli, shm_admin
 from processes.config import load_config
 from processes.exit_codes import ExitCode
-from shm.layout import Word
+from shm import hops
+from shm.clock import monotonic_ns
+from shm.counters import Counters
+from shm.layout import EventType, Word
+from shm.records import OrderEvent
 from shm.segment import Segment
 from shm.table import Words
+from shm.trace import Trace
 
 ROOT = Path(__file__).parent.parent.parent
 RUNNER = CliRunner()
@@ -62,7 +67,8 @@ def test_the_module_is_the_command():
     [[], ["demo"], ["up"], ["down"], ["market-server"],
      ["trading-engine"], ["position-server"], ["trader"], ["simulator"],
      ["ctl"], ["shm", "create"], ["shm", "ls"], ["shm", "rm"], ["config", "check"], ["config", "show"],
-     ["config", "example"], ["kill-switch", "on"], ["kill-switch", "off"], ["kill-switch", "status"], ["flatten"]],
+     ["config", "example"], ["latency"],
+     ["kill-switch", "on"], ["kill-switch", "off"], ["kill-switch", "status"], ["flatten"]],
 )  # fmt: skip
 def test_every_command_has_help(words):
     result = RUNNER.invoke(cli.app, [*words, "--help"])
@@ -220,3 +226,29 @@ def test_an_unforeseen_error_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(cli, "app", broken)
     with pytest.raises(ZeroDivisionError):
         cli.main()
+
+
+def test_latency_shows_each_hop_of_the_traces_in_shared_memory(corelane, config):
+    result = corelane("latency", "-c", config.path)
+    assert (result.returncode, result.stderr.count("\n")) == (ExitCode.SHARED_MEMORY, 1)
+    assert RUNNER.invoke(cli.app, ["shm", "create", "-c", config.path]).exit_code == 0
+    segment = shm_admin.instance_of(config).segment("counters.trader")
+    trace = Trace("binance", Counters(segment))
+    assert "no order has been answered yet" in corelane("latency", "-c", config.path).stdout
+    begin = monotonic_ns() - 10**6
+    event = OrderEvent()
+    event.event_type, event.request_id = EventType.ACCEPTED, 5
+    event.request_publish_time_ns, event.request_poll_time_ns, event.sign_time_ns = begin + 5, begin + 6, begin + 7
+    event.send_time_ns, event.receive_time_ns, event.publish_time_ns = begin + 8, begin + 30, begin + 31
+    trace.begin(5, begin, begin + 1, begin + 2, begin + 3, begin + 4)
+    trace.end(event, begin + 32)
+    found = json.loads(corelane("latency", "--json", "-c", config.path).stdout)
+    assert found["counters"] == {"traces": 1, "traces_broken": 0, "traces_unanswered": 0}
+    tick = found["venues"]["binance"]
+    assert list(tick) == [name for name, _ in (*hops.TICK_HOPS, *hops.TICK_TOTALS)]
+    assert (tick["tick_to_trade"]["p50"], tick["venue"]["p50"], tick["decode"]["count"]) == (8, 22, 1)
+    printed = corelane("latency", "-c", config.path).stdout
+    assert "tick_to_trade" in printed
+    assert "1 traces; 0 broken" in printed
+    interval = corelane("latency", "--seconds", "0.01", "-c", config.path).stdout
+    assert "no order has been answered" in interval

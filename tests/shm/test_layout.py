@@ -50,7 +50,7 @@ def test_the_hash_is_the_same_for_the_same_contents(tmp_path: Path) -> None:
         ),  # an order
         ("RISK_LOSS = 12", "RISK_LOSS = 22"),  # a code
         ("BOOK_TABLE_DEPTH: Final = 50", "BOOK_TABLE_DEPTH: Final = 40"),
-        ("LAYOUT_VERSION: Final = 2", "LAYOUT_VERSION: Final = 3"),
+        ("LAYOUT_VERSION: Final = 3", "LAYOUT_VERSION: Final = 4"),
         ('"created_time_ns", "cursor", "tail"', '"created_time_ns", "tail", "cursor"'),  # the header
         ("HISTOGRAM_SUB_BITS: Final = 6", "HISTOGRAM_SUB_BITS: Final = 5"),
         ("WORD_COUNT: Final = 64", "WORD_COUNT: Final = 128"),

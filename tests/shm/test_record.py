@@ -148,7 +148,7 @@ def test_copy_from_takes_the_same_shape_and_keeps_the_own_kind() -> None:
 
 
 def test_load_refuses_other_lengths_and_other_kinds() -> None:
-    with pytest.raises(ValueError, match="72 bytes found, 80 expected"):
+    with pytest.raises(ValueError, match="80 bytes found, 88 expected"):
         Quote().load(bytes(Trade()))
     with pytest.raises(ValueError, match="kind 4 found, 34 expected"):
         TickerRow().load(bytes(Ticker()))

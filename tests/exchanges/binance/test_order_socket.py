@@ -106,7 +106,8 @@ class Place:
 
     def place_order(self) -> Waiting:
         waiting = Waiting(self)
-        assert self.socket.send("order.place", {"symbol": "BTCUSDT", "quantity": "0.01"}, 700, waiting)
+        identity, message = self.socket.message("order.place", {"symbol": "BTCUSDT", "quantity": "0.01"}, 700)
+        assert self.socket.send(identity, message, waiting)
         return waiting
 
     def requests(self, peer: int = 0) -> list[dict[str, Any]]:
