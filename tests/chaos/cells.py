@@ -250,6 +250,8 @@ def break_wire(kind: str, state: str, place: Place, stop_s: float, stream: str =
     place.until(lambda: _strikes(place, kind) > before, f"{kind} strikes", REACH_S)
     place.supervise(NOTICE_S)
     place.clear_faults()
+    if kind == "silence":
+        place.audit()  # it comes once a minute: for messages that were lost while the line stayed up
     settle(place)
     finish(place)
     place.supervise(venue.waits_s.get(kind, 0.0))  # until we may send again

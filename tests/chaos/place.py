@@ -260,6 +260,13 @@ class Place:
         taken = self.folder / "told.jsonl.step"
         self.until(lambda: taken.exists() and taken.read_text() == str(step), f"the strategy begins to {action}")
 
+    def audit(self) -> None:
+        """Let the engine compare itself with the venue now."""
+        try:
+            ask(self.config.instance.run_dir, f"trading_engine.{self.venue.name}", "audit", timeout_s=5.0)
+        except ControlError as error:
+            raise Red(f"the engine did not audit: {error}") from None
+
     def flow(self, action: str) -> None:
         self.admin("POST", "/admin/flow", {"action": action})
 
