@@ -239,11 +239,53 @@ def replay(
     parquet: Annotated[
         Path | None, typer.Option(help="Write one Parquet file per kind of record into this folder.", metavar="DIR")
     ] = None,
+    strategy: Annotated[
+        str, typer.Option(help="Let this strategy trade on it, offline: orders fill on paper.", metavar="FILE:CLASS")
+    ] = "",
+    instrument: Annotated[
+        list[str] | None,
+        typer.Option(help="With --strategy: its instruments, like binance:BTCUSDT. Default: all.", metavar="NAME"),
+    ] = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="With --strategy: a parameter of it; repeatable.", metavar="KEY=VALUE"),
+    ] = None,
+    latency: Annotated[
+        float, typer.Option(min=0.0, max=10_000.0, help="With --strategy: milliseconds to the venue, and back.")
+    ] = 1.0,
+    maker_fee: Annotated[str, typer.Option(help="With --strategy: fraction of the notional.")] = "0.0002",
+    taker_fee: Annotated[str, typer.Option(help="With --strategy: fraction of the notional.")] = "0.0005",
+    report: Annotated[
+        Path | None, typer.Option(help="With --strategy: write the result here, with every fill.", metavar="FILE.json")
+    ] = None,
 ) -> None:
-    """Print a recording as JSON lines, or export it to Parquet."""
+    """Print a recording as JSON lines, export it to Parquet, or let a strategy trade on it, offline.
+
+    A strategy sees the recorded market in time order; its orders wait behind what was shown at their price, and the
+    recorded market never sees them. The same file and options give the same result.
+    """
     from processes import replay as reading
 
     chosen = reading.choose(file, source or [], begin, end)
+    if strategy:
+        from processes import control_arguments, replay_strategy
+
+        options = replay_strategy.PaperOptions(
+            strategy=strategy,
+            instruments=tuple(instrument or ()),
+            parameters=dict(control_arguments.key_value(text) for text in parameters or []),
+            latency_ms=latency,
+            maker_fee=replay_strategy.fee("--maker-fee", maker_fee),
+            taker_fee=replay_strategy.fee("--taker-fee", taker_fee),
+        )
+        result = replay_strategy.run(chosen, options)
+        for line in replay_strategy.lines(result, options):
+            typer.echo(line)
+        if report is not None:
+            replay_strategy.write_report(result, report)
+        if result.stopped:
+            raise typer.Exit(ExitCode.DIFFERENCE)
+        return
     if parquet is not None:
         for path, count in reading.to_parquet(chosen, parquet):
             typer.echo(f"{path}: {count:,} records")

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 INSTANCE_NUMBER: Final = 102
 STALE_AFTER_S: Final = 2.0
 """Data of this age is stale, as with the config's default."""
+BEGIN_NS: Final = 1_000_000_000_000
 STEP_S: Final = 0.25
 """`wait` moves the clock by this much at once."""
 _serial = itertools.count()
@@ -80,6 +81,11 @@ class Listing:
     tick: str = "0.1"
     lot: str = "0.001"
     minimum_notional: str = "5"
+
+    def row(self, identifier: int, venue: int) -> InstrumentRow:
+        """As a market server would write it."""
+        return _instrument_row(self, self.name.partition(":")[2], identifier, venue)
+
     inverse: bool = False
 
 
@@ -141,7 +147,7 @@ class VenueSide:
         ids = rig.instance.instruments(name)
         for listing in listings:
             symbol = listing.name.partition(":")[2]
-            table.write(ids.row(symbol), _instrument_row(listing, symbol, ids.id(symbol), self.code))
+            table.write(ids.row(symbol), listing.row(ids.id(symbol), self.code))
 
     def answer(self) -> None:
         """Take every request that stands in the ring, and answer as a venue that accepts everything."""
@@ -205,9 +211,10 @@ class StrategyRig:
     def __init__(
         self, strategy: type[AbstractStrategy] | str, parameters: Mapping[str, Any] | None = None, *,
         instruments: Sequence[str | Listing] = ("binance:BTCUSDT",), limits: RigLimits | None = None,
-        clock: Callable[[], int] | None = None, measures: Measures | None = None,
+        clock: Callable[[], int] | None = None, measures: Measures | None = None, begin_ns: int = BEGIN_NS,
     ) -> None:  # fmt: skip
-        """`clock` (ns) and `measures`: real ones, for benches; the test's own otherwise. Raises StrategyLoadError."""
+        """`clock` (ns) and `measures`: real ones, for benches; the test's own, from `begin_ns`, otherwise. Raises
+        StrategyLoadError."""
         kind = load_strategy_class(strategy) if isinstance(strategy, str) else strategy
         listings = [one if isinstance(one, Listing) else Listing(one) for one in instruments]
         by_venue: dict[str, list[Listing]] = {}
@@ -217,7 +224,7 @@ class StrategyRig:
                 known = ", ".join(VENUE_CODES)
                 raise ValueError(f"instrument {listing.name!r}: expected venue:SYMBOL with a venue of: {known}")
             by_venue.setdefault(venue, []).append(listing)
-        self.now_ns, self.utc_ns = 1_000_000_000_000, 1_700_000_000_000_000_000
+        self.now_ns, self.utc_ns = begin_ns, 1_700_000_000_000_000_000
         self._real_clock = clock
         self._measures = measures
         self._quotes: dict[str, tuple[float, float]] = {}
@@ -254,7 +261,7 @@ class StrategyRig:
         for process, row in self._rows.items():
             row.state, row.process, row.pid = ProcessState.READY, process.encode(), os.getpid()
         self.beat()
-        self.venues = {venue: VenueSide(self, venue, listed) for venue, listed in by_venue.items()}
+        self.venues = {venue: self.make_side(venue, listed) for venue, listed in by_venue.items()}
         cause = Cause()
         log = logging.getLogger("strategy.testing")
         links = [self._link(side, segments[side.name].symbols, cause) for side in self.venues.values()]
@@ -299,6 +306,10 @@ class StrategyRig:
             resync_word=int(Word[f"RESYNC_{name.upper()}"]),
             ids={symbol: ids.id(symbol) for symbol in symbols},
         )  # fmt: skip
+
+    def make_side(self, venue: str, listings: list[Listing]) -> VenueSide:
+        """Who plays a venue; for rigs that play it in another way."""
+        return VenueSide(self, venue, listings)
 
     # --- the market -------------------------------------------------------------------------------------------------
     def quote(self, bid: float, ask: float, instrument: str = "", quantity: float = 1.0) -> None:
