@@ -1,8 +1,9 @@
 """What the monitor answers over HTTP, read-only, on loopback.
 
+    /           the page: processes, latency, books, orders, positions, profit; no resource from elsewhere
     /metrics    Prometheus text
     /status     the snapshot and its problems, as JSON
-    /history    the last minutes of prices, profit and latency, for the charts of a page that was just opened
+    /history    the last minutes of prices, profit and latency for the charts; ?since=TIME only what came after it
     /health     200 and no problems, or 503 and the problems, as JSON; ?severity=critical counts only those
 
 The rule: it asks nobody who he is, so requests that name another host than this one are refused: else a page from
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Final
 
 from aiohttp import web
@@ -28,6 +30,13 @@ from shm.clock import monotonic_ns
 OLD_S: Final = 10.0
 """A picture that is older than this is not answered as healthy: the monitor itself hangs."""
 HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+PAGE: Final = {
+    "/": ("index.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/chart.js": ("chart.js", "text/javascript"),
+}
+"""Path: (file in monitor_page, type)."""
 POLICY: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -70,7 +79,10 @@ class MonitorHttp:
         self._history = History()
         self.show(look)
         self._count = count
+        self._files = {name: page_file(name) for name, _ in PAGE.values()}
         app = web.Application(middlewares=[self._guard])
+        for path in PAGE:
+            app.router.add_get(path, self._answer_page)
         app.router.add_get("/metrics", self._answer_metrics)
         app.router.add_get("/status", self._answer_status)
         app.router.add_get("/history", self._answer_history)
@@ -107,6 +119,10 @@ class MonitorHttp:
         answer.headers.update(POLICY)
         return answer
 
+    async def _answer_page(self, request: web.Request) -> web.Response:
+        name, kind = PAGE[request.path]
+        return web.Response(body=self._files[name], content_type=kind, charset="utf-8")
+
     async def _answer_metrics(self, _request: web.Request) -> web.Response:
         body = metrics.exposition(self._look.snapshot, self._look.problems)
         return web.Response(body=body, headers={"Content-Type": metrics.CONTENT_TYPE})
@@ -115,8 +131,8 @@ class MonitorHttp:
         look = self._look
         return _json(Status(not look.problems, look.problems, look.snapshot))
 
-    async def _answer_history(self, _request: web.Request) -> web.Response:
-        return _json(self._history.points())
+    async def _answer_history(self, request: web.Request) -> web.Response:
+        return _json(self._history.points(request.query.get("since", "")))
 
     async def _answer_health(self, request: web.Request) -> web.Response:
         look, asked = self._look, request.query.get("severity", Severity.WARNING)
@@ -126,6 +142,11 @@ class MonitorHttp:
         age_s = (monotonic_ns() - look.snapshot.monotonic_ns) / 1e9
         healthy = not problems and age_s < OLD_S
         return _json(HealthAnswer(healthy, age_s, problems), status=200 if healthy else 503)
+
+
+def page_file(name: str) -> bytes:
+    """A file of the web page; the folder monitor_page is its only source."""
+    return (files("processes") / "monitor_page" / name).read_bytes()
 
 
 def _host_of(header: str) -> str:
