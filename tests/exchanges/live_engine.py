@@ -24,7 +24,7 @@ from shm.records import OrderEvent, OrderRequest
 from tests.exchanges.order_world import Counters, Histogram, Journal, Resync
 
 INSTANCE, STRATEGY, EPOCH = 6, 2, 3
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class LiveEngine:

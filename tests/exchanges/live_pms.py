@@ -15,7 +15,7 @@ from exchanges.order_instruments import OrderInstrument, OrderInstruments
 from tests.exchanges.order_world import Counters
 from tests.exchanges.test_account_tables import Rows
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class LivePMS:

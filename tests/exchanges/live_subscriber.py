@@ -92,6 +92,6 @@ class LiveSubscriber:
 
     async def close(self) -> None:
         await self.subscriber.close()
-        await asyncio.wait({self.task}, timeout=20)
+        await asyncio.wait({self.task}, timeout=60)
         assert self.task.done()
         await self.fetcher.close()

@@ -46,7 +46,7 @@ class Server:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Until that holds; looked at whenever a peer connects or speaks."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not condition():
                 self.changed.clear()
                 await self.changed.wait()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from exchanges.binance.simulator import SimulatorServer
 from processes import shm_admin
 from processes.config import Config, load_config
+from tests.exchanges.binance.simulator_client import Client, venue
+from tests.processes.engine_place import Place, Places
 
 MINIMAL = """
 [instance]
@@ -57,3 +60,24 @@ def config(write_config: Callable[..., Path]) -> Iterator[Config]:
     loaded = load_config(write_config())
     yield loaded
     shm_admin.instance_of(loaded).remove()
+
+
+@pytest.fixture
+async def market() -> AsyncIterator[tuple[SimulatorServer, Client]]:
+    """Binance's simulator in the test's own loop, and a client of its own."""
+    async with venue() as (server, client):
+        yield server, client
+
+
+@pytest.fixture
+async def places(directory: Path, market: tuple[SimulatorServer, Client]) -> AsyncIterator[Places]:
+    """Makes sets with one engine or position server at that venue."""
+    made: list[Place] = []
+
+    def make(**options: object) -> Place:
+        made.append(Place(directory, market[0], **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for place in made:
+        await place.close()

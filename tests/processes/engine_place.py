@@ -36,7 +36,7 @@ from shm.table import TableReader, TableWriter, Words
 ROOT = Path(__file__).parent.parent.parent
 NUMBER = 88
 STRATEGY = 4
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 CONFIG = """
 [instance]
 name = "{name}"
@@ -250,3 +250,6 @@ class Place:
     async def wait_for(self, order_id: int, kind: EventType) -> Any:
         await self.until(lambda: kind in self.kinds(order_id))
         return next(event for event in self.told(order_id) if event.event_type == kind)
+
+
+Places = Callable[..., Place]

@@ -14,7 +14,7 @@ from processes.health import Problem
 from processes.health_rules import Severity
 
 LOG = logging.getLogger("test")
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def problem(subject: str, severity: Severity = Severity.CRITICAL) -> Problem:

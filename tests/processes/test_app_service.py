@@ -29,7 +29,7 @@ from shm.table import TableReader
 
 ROOT = Path(__file__).parent.parent.parent
 BODY = Path(__file__).parent / "process_body.py"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def start(config: Config, body: str, process: str = "trader", **environment: str) -> subprocess.Popen[str]:

@@ -26,7 +26,7 @@ from processes.logger import AT_ONCE, Logger
 from shm.instance import LOG_RING_SLOTS
 from shm.log_ring import INFO, WARNING, LogRing
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ async def test_it_is_ready_with_live_books_and_withdraws_them_at_the_end(places:
         assert name in snapshot["counters"]
     assert snapshot["histograms"]["frame_to_publish"]["count"] > 0
     process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(process.wait(), 20) == ExitCode.OK
+    assert await asyncio.wait_for(process.wait(), 60) == ExitCode.OK
     assert place.row().state == ProcessState.STOPPED
     assert [place.book(symbol).valid for symbol in ("BTCUSDT", "ETHUSDT")] == [0, 0]
     assert place.row().connection_states[0] == ConnectionState.DOWN
@@ -168,7 +168,7 @@ async def test_an_unreachable_venue_is_said_and_waited_for(places: Places) -> No
     process = await place.start()
     await place.until(lambda: place.row().state == ProcessState.CONNECTING and b"no instruments" in place.row().text)
     process.send_signal(signal.SIGTERM)
-    errors = await asyncio.wait_for(place.errors(), 20)
+    errors = await asyncio.wait_for(place.errors(), 60)
     assert await process.wait() == ExitCode.OK
     assert "next try in" in errors
     assert "Traceback" not in errors

@@ -23,7 +23,7 @@ from processes.monitor import Monitor
 from shm.layout import ProcessState
 from tests.processes.observed_set import ObservedSet
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 ROOT = Path(__file__).parents[2]
 
 

@@ -3,39 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
-
-import pytest
 
 from exchanges.binance.simulator import SimulatorServer
 from processes.exit_codes import ExitCode
 from shm.layout import ProcessState
 from shm.records import BalanceRow, PositionRow
 from shm.table import TableReader
-from tests.exchanges.binance.simulator_client import Client, venue
-from tests.processes.engine_place import Place
-
-Places = Callable[..., Place]
-
-
-@pytest.fixture
-async def market() -> AsyncIterator[tuple[SimulatorServer, Client]]:
-    async with venue() as (server, client):
-        yield server, client
-
-
-@pytest.fixture
-async def places(directory: Path, market: tuple[SimulatorServer, Client]) -> AsyncIterator[Places]:
-    made: list[Place] = []
-
-    def make(**options: object) -> Place:
-        made.append(Place(directory, market[0], **options))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield make
-    for place in made:
-        await place.close()
+from tests.exchanges.binance.simulator_client import Client
+from tests.processes.engine_place import Place, Places
 
 
 def position(place: Place) -> PositionRow:

@@ -25,7 +25,7 @@ from shm.records import InstrumentRow, OrderEvent, Quote
 from shm.ring import BroadcastWriter, LosslessWriter
 from shm.table import TableWriter
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Place:

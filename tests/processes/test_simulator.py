@@ -24,7 +24,7 @@ from shm.records import ProcessRow
 from shm.table import TableReader
 
 ROOT = Path(__file__).parent.parent.parent
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def until_ready(process: subprocess.Popen[bytes], config: Config, venue: str = "
 
 def ask(port: int, path: str) -> Any:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+    with opener.open(f"http://127.0.0.1:{port}{path}", timeout=60) as response:
         return json.loads(response.read())
 
 

@@ -23,7 +23,7 @@ from shm.segment import Segment
 
 ROOT = Path(__file__).parent.parent.parent
 BODY = Path(__file__).parent / "process_body.py"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class Set(Supervisor):

@@ -39,7 +39,7 @@ from shm.ring import BroadcastWriter, LosslessReader, LosslessWriter
 from shm.table import TableReader, TableWriter, Words
 
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 STRATEGY = """
 [[strategies]]

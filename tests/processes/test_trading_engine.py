@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 import pytest
 
@@ -13,30 +11,10 @@ from exchanges.simulator.orders import Order
 from processes.exit_codes import ExitCode
 from shm.journal import read_journal
 from shm.layout import EventType, OrderState, ProcessState, Reason, RecordKind, RequestType, Word
-from tests.exchanges.binance.simulator_client import Client, top, venue
-from tests.processes.engine_place import Place
+from tests.exchanges.binance.simulator_client import Client, top
+from tests.processes.engine_place import Places
 
 E = EventType
-Places = Callable[..., Place]
-
-
-@pytest.fixture
-async def market() -> AsyncIterator[tuple[SimulatorServer, Client]]:
-    async with venue() as (server, client):
-        yield server, client
-
-
-@pytest.fixture
-async def places(directory: Path, market: tuple[SimulatorServer, Client]) -> AsyncIterator[Places]:
-    made: list[Place] = []
-
-    def make(**options: object) -> Place:
-        made.append(Place(directory, market[0], **options))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield make
-    for place in made:
-        await place.close()
 
 
 def open_at_venue(server: SimulatorServer) -> list[str]:

@@ -50,7 +50,7 @@ def test_a_started_program_does_not_inherit_the_lock(tmp_path: Path) -> None:
         lock.release()
         ProcessLock(tmp_path, "engine").release()
     finally:
-        program.communicate(timeout=10)
+        program.communicate(timeout=60)
 
 
 def test_the_file_stays_so_that_two_never_lock_two_files_of_one_name(tmp_path: Path) -> None:

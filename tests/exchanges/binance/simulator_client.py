@@ -26,7 +26,7 @@ BIDS = [("61799.80", "4"), ("61799.90", "3"), ("61800.00", "2")]
 ASKS = [("61800.10", "2"), ("61800.20", "3"), ("61800.30", "4")]
 SNAPSHOT_ID = 1000
 MARKET_MS = 1_700_000_000_000
-TIMEOUT_S = 5.0
+TIMEOUT_S = 60.0
 
 
 def levels(pairs: list[tuple[str, str]]) -> list[tuple[Decimal, Decimal]]:

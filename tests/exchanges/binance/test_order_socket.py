@@ -96,7 +96,7 @@ class Place:
             peer.say(orjson.dumps({"id": request["id"]} | answer))
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not condition():
                 self.changed.clear()
                 await self.changed.wait()

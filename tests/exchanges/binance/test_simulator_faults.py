@@ -206,7 +206,7 @@ async def test_every_kind_is_armed_over_the_admin_endpoint_and_strikes_with_an_o
             await until(lambda: len(server.exchange.orders) == 1)
             for event in deltas(2):
                 server.deliver(event)
-        await asyncio.wait({asking}, timeout=5)
+        await asyncio.wait({asking}, timeout=60)
         failure = asking.exception()
         assert isinstance(failure, aiohttp.ClientError) if kind == "drop_reply" else failure is None
         assert await struck(client) == {kind: {"injected": 1, "with_order_in_flight": 1}}

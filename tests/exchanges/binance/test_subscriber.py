@@ -254,7 +254,7 @@ async def test_close_ends_a_start_that_waits_for_the_venue(begin: Begin) -> None
     run = begin(rest_url=f"http://127.0.0.1:{port}", stream_url=f"ws://127.0.0.1:{port}")
     await run.until(lambda: run.states)
     await run.subscriber.close()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await run.task
 
 

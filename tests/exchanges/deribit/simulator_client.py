@@ -24,7 +24,7 @@ from exchanges.simulator.flow import Delta, MarketEvent, MarketTrade, MarkTick, 
 PERPETUAL, LINEAR = "BTC-PERPETUAL", "BTC_USDC-PERPETUAL"
 MARKET_MS = 1_767_000_000_000
 FIRST_ID = 136_700_000_100
-TIMEOUT_S = 5.0
+TIMEOUT_S = 60.0
 BIDS = [("60999.5", "120"), ("61000", "5000")]
 ASKS = [("61000.5", "900"), ("61001", "30")]
 LINEAR_BIDS, LINEAR_ASKS = [("60999", "2"), ("61000", "3")], [("61001", "3"), ("61002", "2")]

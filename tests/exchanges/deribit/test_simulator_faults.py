@@ -155,7 +155,7 @@ async def test_faults_of_frames_strike_one_change_of_the_book(kind: str, told: l
             place.server.deliver(delta([("60999", str(number * 10))], [], FIRST_ID + number))
         seen: list[int | None] = []
         while len(seen) < len(told):
-            text = await user.ws.receive_str(timeout=5)
+            text = await user.ws.receive_str(timeout=60)
             try:
                 seen.append(orjson.loads(text)["params"]["data"]["change_id"] - FIRST_ID)
             except orjson.JSONDecodeError:

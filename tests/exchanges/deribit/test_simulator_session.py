@@ -195,7 +195,7 @@ async def test_nine_requests_at_once_fill_the_queue_and_a_mass_cancel_refuses_th
         cancel = {"jsonrpc": "2.0", "id": "all", "method": "private/cancel_all", "params": {}}
         await user.ws.send_json(cancel)
         answers: dict[str, Any] = {}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while len(answers) < 9:
                 answer = await user.receive()
                 answers[answer["id"]] = answer

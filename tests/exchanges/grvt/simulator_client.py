@@ -115,7 +115,7 @@ class Socket:
         self._id = 0
 
     async def receive(self) -> dict[str, Any]:
-        message = await self.socket.receive(timeout=10)
+        message = await self.socket.receive(timeout=60)
         assert message.type is aiohttp.WSMsgType.TEXT, message
         return orjson.loads(message.data)
 

@@ -181,7 +181,7 @@ async def test_a_disconnect_and_silence_strike_at_once() -> None:
         async with client.socket() as socket:
             await socket.subscribe("v1.book.d", f"{BTC}@50")
             client.server.arm({"kind": "disconnect"})
-            while (message := await socket.socket.receive(timeout=5)).type is aiohttp.WSMsgType.TEXT:
+            while (message := await socket.socket.receive(timeout=60)).type is aiohttp.WSMsgType.TEXT:
                 pass
             assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.ERROR)
         async with client.socket() as socket:

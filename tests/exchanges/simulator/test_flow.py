@@ -35,7 +35,7 @@ class ListFlow:
 
 
 async def ended(player: FlowPlayer) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while player.state is not FlowState.ENDED:
             await asyncio.sleep(0.001)
 
