@@ -36,7 +36,7 @@ from shm.segment import Segment
 BTC = OrderInstrument(
     instrument_id(2, 0), "BTC-PERPETUAL", price_scale=1, quantity_scale=0, tick_size=5, lot_size=10, inverse=True
 )
-TRADED = Traded("deribit", DeribitOMS, BTC, 609_950, 600, 61_000.0, {"settle_currency": "BTC"})
+TRADED = Traded("deribit", DeribitOMS, BTC, 609_950, 600, 61_000.0, {"settle_currency": "BTC", "login": "signature"})
 KEY, SECRET = "k" * 8, "s" * 40
 REFUSED = {"code": 10009, "message": "not_enough_funds"}
 SHARES = {"session": 1.0, "plain": 1.0, "ccxt": 0.2}

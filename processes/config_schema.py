@@ -131,6 +131,9 @@ class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True):
     raw_market_data: bool = False
     """Deribit: every event instead of one message in 100 ms. The venue wants a login for that, so the market server
     gets the credentials too."""
+    login: Literal["signature", "secret"] = "signature"
+    """Deribit: how a connection logs in. `signature` never sends the secret and needs a clock that the venue believes
+    (client_signature); `secret` sends it (client_credentials)."""
     on_start: OnStart = "cancel"
     expect: ExpectConfig = field(default_factory=ExpectConfig)
     risk: RiskConfig | None = None

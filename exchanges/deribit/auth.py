@@ -1,7 +1,8 @@
 """Request signing for Deribit: the login of a connection and the header of an HTTP request.
 
-The rule: what is signed is exactly what leaves. A login by client_signature never shows the secret; client_credentials
-sends it, and so is for tests of an account's key only. Source: https://docs.deribit.com/articles/authentication.
+The rule: what is signed is exactly what leaves. A login by client_signature never shows the secret, and needs a clock
+that the venue believes; client_credentials needs none and sends the secret. The config's `login` chooses; HTTP requests
+are signed either way. Source: https://docs.deribit.com/articles/authentication.
 
 Who calls it: session.py (logins), account_fetcher.py (headers), one `RequestSigner` per process.
 """
@@ -18,18 +19,23 @@ from exchanges.hmac_signer import HmacSigner
 class RequestSigner:
     """Signs for one API key. Has no repr that shows the secret."""
 
-    __slots__ = ("_client_id", "_secret", "_signer")
+    __slots__ = ("_client_id", "_secret", "_sends_secret", "_signer")
 
-    def __init__(self, credentials: Credentials) -> None:
-        """Raises ConfigurationError where a part of the pair is empty."""
+    def __init__(self, credentials: Credentials, login: str = "signature") -> None:
+        """login: "signature" | "secret". Raises ConfigurationError where a part of the pair is empty."""
         if not credentials.secret.strip() or not credentials.api_key.strip():
             raise ConfigurationError("deribit: the client id or the client secret is empty")
         self._client_id = credentials.api_key
         self._secret = credentials.secret
+        self._sends_secret = login == "secret"
         self._signer = HmacSigner(credentials.secret)
 
-    def login(self, timestamp_ms: int, scope: str = "", nonce: str = "") -> dict[str, Any]:
-        """Parameters of public/auth by client_signature. timestamp_ms: the venue's UTC, good for 60 s."""
+    def login(self, timestamp_ms: int, scope: str = "") -> dict[str, Any]:
+        """Parameters of public/auth, as the config wants it. timestamp_ms: the venue's UTC, good for 60 s."""
+        return self.login_with_secret(scope) if self._sends_secret else self.login_with_signature(timestamp_ms, scope)
+
+    def login_with_signature(self, timestamp_ms: int, scope: str = "", nonce: str = "") -> dict[str, Any]:
+        """Parameters of public/auth by client_signature."""
         nonce = nonce or make_nonce()
         signature = self._signer.sign(f"{timestamp_ms}\n{nonce}\n".encode())
         parameters: dict[str, Any] = {

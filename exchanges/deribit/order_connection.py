@@ -35,7 +35,7 @@ class OrderConnection:
         settings = context.settings
         self.urls = endpoints(settings)
         self.http = HttpHandler(self.urls.rest, connections=connections)
-        self.signer = RequestSigner(context.credentials)
+        self.signer = RequestSigner(context.credentials, settings.login)
         self.codec = OrderCodec(instruments, instance_number)
         self.clock = VenueClock()
         self.budget = OrderBudget(context.limits, account_of(context.credentials.api_key))

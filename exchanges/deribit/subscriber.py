@@ -82,7 +82,7 @@ class DeribitSubscriber(MarketSubscriber):
         self._session = None
         self._interval = endpoints.AGGREGATED
         if context.credentials is not None:
-            signer = RequestSigner(context.credentials)
+            signer = RequestSigner(context.credentials, context.settings.login)
             self._session = Session(signer, self._clock.now_ms, "corelane-market", SCOPES)
             self._interval = endpoints.RAW
         stale_after_s = context.settings.stale_after_ms / 1000.0

@@ -80,8 +80,13 @@ def open_order(place: Place, terms: dict[str, Any]) -> None:
 
 
 def _states(place: Place) -> set[str]:
+    return {one["state"] for one in _open_orders(place)}
+
+
+def _open_orders(place: Place) -> list[dict[str, Any]]:
+    """As the trader has them; none while it does not answer."""
     status = place.trader()
-    return {one["state"] for one in status["strategies"]["scripted"]["open_orders"]} if status else set()
+    return list(status["strategies"]["scripted"]["open_orders"]) if status else []
 
 
 # --- moments ----------------------------------------------------------------------------------------------------------
@@ -110,9 +115,10 @@ def _cancel(place: Place) -> None:
 
 
 def _replace(place: Place) -> None:
-    terms = passive(place)
-    away = -1.0 if terms["side"] == "buy" else 1.0
-    place.command("replace", price=round(terms["price"] + away, place.venue.price_digits))
+    """Away from the market, measured from where the order stands: that is surely another price."""
+    (order,) = _open_orders(place)
+    away = -1.0 if order["side"] == "buy" else 1.0
+    place.command("replace", price=round(order["price"] + away, place.venue.price_digits))
 
 
 def _burst(place: Place) -> None:

@@ -51,6 +51,7 @@ METHODS: dict[str, tuple[set[str], str]] = {
     "auth.RequestSigner.signed_parameters": ({B}, "and parameters of its WebSocket API"),
     "auth.RequestSigner.logs_on": ({B}, "which of its keys can log a socket on"),
     "auth.RequestSigner.login": ({D}, "Deribit logs connections in"),
+    "auth.RequestSigner.login_with_signature": ({D}, "Deribit logs connections in"),
     "auth.RequestSigner.login_with_secret": ({D}, "Deribit logs connections in"),
     "auth.RequestSigner.headers": ({D}, "Deribit signs HTTP by a header"),
     "auth.RequestSigner.sign_order": ({G}, "GRVT signs orders"),

@@ -35,6 +35,7 @@ def context(server: SimulatorServer, tmp_path: Path, counters: Counters, **chang
         receive_window_ms=changes.pop("receive_window_ms", 5_000),
         stale_after_ms=2_000,
         settle_currency="BTC",
+        login=changes.pop("login", "signature"),
     )
     values: dict[str, Any] = {
         "venue": "deribit",

@@ -29,7 +29,7 @@ class Pair:
     ],
 )
 def test_a_login_signs_as_the_documentation_does(secret: str, timestamp: int, nonce: str, signature: str) -> None:
-    parameters = RequestSigner(Pair(secret=secret)).login(timestamp, nonce=nonce)
+    parameters = RequestSigner(Pair(secret=secret)).login_with_signature(timestamp, nonce=nonce)
     assert parameters == {
         "grant_type": "client_signature", "client_id": "AMANDA", "timestamp": timestamp, "nonce": nonce, "data": "",
         "signature": signature,
@@ -65,6 +65,12 @@ def test_only_the_login_by_secret_shows_the_secret() -> None:
         "scope": "session:a",
     }  # fmt: skip
     assert "AMANDASECRECT" not in f"{signer!r}{signer.login(1)}{signer.headers('GET', '/', b'', 1)}"
+
+
+def test_the_config_chooses_what_a_login_shows() -> None:
+    assert RequestSigner(Pair(), "signature").login(1)["grant_type"] == "client_signature"
+    assert RequestSigner(Pair(), "secret").login(1, "session:a") == RequestSigner(Pair()).login_with_secret("session:a")
+    assert "AMANDASECRECT" not in f"{RequestSigner(Pair(), 'secret').headers('GET', '/', b'', 1)}"
 
 
 @pytest.mark.parametrize("pair", [Pair(secret=" "), Pair(api_key="")])

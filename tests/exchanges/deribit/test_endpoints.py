@@ -23,6 +23,7 @@ class Settings:
     settle_currency: str = "BTC"
     order_path: str = "websocket"
     check_gaps: bool = True
+    login: str = "signature"
     account: str = ""
     expect: Any = None
 

@@ -10,6 +10,7 @@ import pytest
 
 from exchanges.adapter import VenueRefused, VenueUnavailable
 from exchanges.deribit.simulator import SimulatorOptions, SimulatorServer, serve
+from exchanges.deribit.simulator_parameters import Parameters
 from shm.layout import EventType, ExecFlag, Liquidity, OrderState, OrderType, Reason, RequestType, Side, TimeInForce
 from tests.exchanges.deribit.live_engine import PERPETUAL, LiveEngine, live
 
@@ -69,6 +70,23 @@ def check_agreement(server: SimulatorServer, engine: LiveEngine) -> None:
 
 
 # --- the ordinary life ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("login", "grant"), [("signature", "client_signature"), ("secret", "client_credentials")])
+async def test_a_line_logs_in_as_the_config_says_and_takes_orders(
+    server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, login: str, grant: str
+) -> None:
+    grants: list[str] = []
+    log_in = server.venue.tokens.log_in
+
+    def noted(parameters: Parameters, *rest: Any) -> Any:
+        grants.append(parameters.text("grant_type"))
+        return log_in(parameters, *rest)
+
+    monkeypatch.setattr(server.venue.tokens, "log_in", noted)
+    async with live(server, tmp_path, login=login) as engine:
+        await engine.placed(best(server)[0] - FAR)
+    assert grants == [grant]
+
+
 async def test_an_order_rests_is_amended_and_canceled(server: SimulatorServer, engine: LiveEngine) -> None:
     bid, _ = best(server)
     order_id = await engine.placed(bid - FAR)
