@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import logging
 import os
@@ -22,7 +23,7 @@ from typing import Any, Final, Protocol, Self
 
 import uvloop
 
-from processes import journald, placement
+from processes import crash_report, journald, placement
 from processes.config import Config
 from processes.control import ControlError, ControlServer, Handler
 from processes.exit_codes import ExitCode, Failure, explain
@@ -142,6 +143,9 @@ class AppService:
         self._lock = ProcessLock(self.instance.lock_folder, self.process)
         self._opened = True
         self._log_manager = LogManager(self.process, self.config.log, stderr=self._log_to_stderr)
+        # A hung loop that the watchdog shoots (SIGABRT), and a fault of compiled code, say on stderr where they were.
+        if not faulthandler.is_enabled():
+            faulthandler.enable()
         placement.name_thread(self.process)
         for sentence in placement.place(self.config, self.process):
             self.log.warning(sentence)
@@ -319,7 +323,8 @@ class AppService:
         if not self._opened:  # nothing is ours yet: neither the log file nor the row
             raise error
         if known is None:
-            self.log.critical("crashed: %s", sentence, exc_info=error)
+            report = crash_report.write(self.process, self.config, self.instance, self.row, error)
+            self.log.critical("crashed: %s; report: %s", sentence, report or "could not be written", exc_info=error)
         else:
             self.log.error("%s", sentence)
         self.row.state, self.row.text = int(ProcessState.FAILED), _row_text(sentence)

@@ -196,6 +196,10 @@ class Instance:
             self._attached[logical] = segment
         return segment
 
+    def attached(self) -> dict[str, Segment]:
+        """{logical name: segment} of what this process has attached so far."""
+        return dict(self._attached)
+
     def limits(self, venue: str, environment: str, url: str | None = None) -> LimitTable:
         """The host's limits of a venue (see shm/host.py), attached once and kept, made where they are missing. url: the
         venue's, where it is not the environment's own. Raises SegmentError."""

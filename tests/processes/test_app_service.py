@@ -146,6 +146,21 @@ def test_a_crash_is_in_the_log_with_its_traceback_and_has_its_own_exit_code(conf
     assert row.text == b"ZeroDivisionError: a bug"
     lines = [json.loads(line) for line in Path(config.log.directory, "trader.log").read_text().splitlines()]
     assert "ZeroDivisionError" in lines[-1]["traceback"]
+    [report] = Path(config.instance.state_dir, "crashes").iterdir()
+    assert lines[-1]["message"].endswith(f"; report: {report}")
+    found = json.loads(report.read_text())
+    assert (found["process"], found["error"]) == ("trader", "ZeroDivisionError: a bug")
+    assert any('raise ZeroDivisionError("a bug")' in line for line in found["traceback"])
+    assert found["rings"]["log.trader"][-1]["text"] == "READY"
+
+
+def test_a_hung_loop_that_is_shot_says_where_it_hung(running):
+    child = running("worker")
+    child.send_signal(signal.SIGABRT)
+    _, said = child.communicate(timeout=PATIENCE_S)
+    assert child.returncode == -signal.SIGABRT
+    assert "Fatal Python error: Aborted" in said
+    assert "_turn" in said
 
 
 def test_a_failure_that_is_understood_is_one_sentence(config, instance):

@@ -64,7 +64,8 @@ class Container:
 
     def __init__(self, prepared: dict[str, str]) -> None:
         """`prepared`: {absolute path: text} of files that are there before the boot."""
-        self._folder = Path(tempfile.mkdtemp(prefix="corelane-systemd-"))
+        _remove_leftovers()
+        self._folder = Path(tempfile.mkdtemp(prefix=f"corelane-systemd.{os.getpid()}."))
         self._cgroups = [root / f"corelane-test.{os.getpid()}" for root in _cgroup_roots()]
         self._process: subprocess.Popen[bytes] | None = None
         self._leader = 0
@@ -187,6 +188,15 @@ def _cgroup_roots() -> list[Path]:
     if (root / "cgroup.controllers").exists():
         return [root]
     return [path for path in (root / "unified", root / "systemd") if (path / "cgroup.procs").exists()]
+
+
+def _remove_leftovers() -> None:
+    """What a test left that was killed: its container is gone with it, its groups and files are not."""
+    groups = [group for root in _cgroup_roots() for group in root.glob("corelane-test.*")]
+    folders = list(Path(tempfile.gettempdir()).glob("corelane-systemd.*"))
+    for left in (*groups, *folders):
+        if not Path("/proc", left.name.split(".")[1]).exists():
+            _remove_group(left) if left in groups else shutil.rmtree(left, ignore_errors=True)
 
 
 def _remove_group(group: Path) -> bool:

@@ -14,7 +14,7 @@ import msgspec
 from processes import demo_config
 from processes.config_schema import ObserversConfig
 
-VENUES: Final = ("binance", "deribit")
+VENUES: Final = tuple(demo_config.SYMBOLS)
 CONFIG: Final = "/etc/corelane/corelane.toml"
 FIFO_PRIORITY: Final = 20
 
