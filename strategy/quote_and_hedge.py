@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from shm.layout import Side, TimeInForce
+from shm.layout import OrderState, Side, TimeInForce
 from strategy.abstract_strategy import AbstractStrategy
 from strategy.price_ratio import PriceRatio
 
@@ -50,6 +50,9 @@ class QuoteAndHedgeParameters(msgspec.Struct, frozen=True, forbid_unknown_fields
     """Of the usual ratio of both prices, where quotes are measured from the hedge."""
     requote_ticks: Positive = 5.0
     """A quote is moved when it is this many ticks or more from where it should be."""
+    rejection_pause_ms: NotNegative = 250.0
+    """After a quote was refused, here or at the venue, its side is not quoted for so long: what refused it (a market
+    that had moved, a limit, a ban) is seldom over by the next quote, and each try costs."""
     hedge_slippage_ticks: NotNegative = 20.0
     """How far through the best opposite price the hedge's limit may go."""
     hedge_retry_s: Positive = 0.5
@@ -67,6 +70,7 @@ class QuoteAndHedgeStrategy(AbstractStrategy):
             raise ValueError(f"two instruments are expected, the quoted and the hedge; found {len(self.instruments)}")
         self._quoted, self._hedge = self.instruments
         self._quotes: dict[Side, Order | None] = {Side.BUY: None, Side.SELL: None}
+        self._paused_until_ns = {Side.BUY: 0, Side.SELL: 0}
         self._hedge_order: Order | None = None
         self._ratio = PriceRatio(self.parameters.ratio_half_life_s)
 
@@ -105,7 +109,9 @@ class QuoteAndHedgeStrategy(AbstractStrategy):
             return
         low, high = self.position(self._quoted).exposure
         worst = high if side == Side.BUY else -low
-        if not self._can_hedge() or worst + parameters.order_quantity > parameters.maximum_position + 1e-9:
+        if self.now_ns < self._paused_until_ns[side] or not self._can_hedge():
+            return
+        if worst + parameters.order_quantity > parameters.maximum_position + 1e-9:
             return
         send = self.buy if side == Side.BUY else self.sell
         order = send(self._quoted, price, parameters.order_quantity, post_only=True)
@@ -130,6 +136,9 @@ class QuoteAndHedgeStrategy(AbstractStrategy):
     def on_order(self, order: Order) -> None:
         if not order.is_terminal:
             return
+        if order.state == OrderState.REJECTED and order.instrument is self._quoted:
+            pause_ns = int(self.parameters.rejection_pause_ms * 1e6)
+            self._paused_until_ns[Side.BUY if order.is_buy else Side.SELL] = self.now_ns + pause_ns
         for side, known in self._quotes.items():
             if known is order:
                 self._quotes[side] = None

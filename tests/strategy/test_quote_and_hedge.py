@@ -168,6 +168,19 @@ def test_quotes_from_the_hedge_are_pulled_while_it_is_stale():
         assert len(rig.orders) == 2
 
 
+def test_a_refused_quote_is_not_hammered():
+    limits = RigLimits(max_order_notional="500")
+    with StrategyRig(
+        QuoteAndHedgeStrategy, PARAMETERS | {"rejection_pause_ms": 1000.0}, instruments=[QUOTED, HEDGE], limits=limits
+    ) as rig:
+        rig.quote(2500.0, 2500.1, HEDGE)
+        for _ in range(20):
+            rig.wait(0.1)
+            rig.quote(60000.0, 60000.1)
+            rig.quote(2500.0, 2500.1, HEDGE)
+        assert 4 <= len(rig.refused) <= 12, "each side once, and again after each pause, not with each of 40 quotes"
+
+
 def test_a_refused_hedge_is_not_hammered():
     limits = RigLimits(max_order_notional="650")
     with StrategyRig(
