@@ -37,7 +37,8 @@ from exchanges.fill_ledger import FillLedger
 from exchanges.order_engine import COUNTERS, HISTOGRAMS, OrderEngine
 from exchanges.order_instruments import OrderInstrument, OrderInstruments
 from exchanges.order_store import OrderStore
-from exchanges.risk_gate import RiskGate, RiskLimits
+from exchanges.risk_gate import RiskGate
+from exchanges.risk_limits import RiskLimits
 from shm.clock import monotonic_ns
 from shm.counters import Counters
 from shm.journal import JournalWriter

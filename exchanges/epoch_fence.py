@@ -4,7 +4,7 @@ The rule: an engine takes requests of exactly one epoch. A RECOVER with a higher
 back: a trader that was thought dead and wakes up finds its epoch refused. The number is on disk before any request
 under it is carried out, so a restarted engine does not fall back to an older trader.
 
-Who calls it: order_engine.py at each request.
+Who calls it: order_engine.pyx at each request.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The rule: nothing is told to the trader that the journal does not hold. A ring t
 telling: the event stands in the journal, the sticky resync word is set, and only the end of a recovery bracket that was
 published whole clears it. While it is set the engine takes no new orders.
 
-Who calls it: order_engine.py and recovery.py, the only two that speak to the trader.
+Who calls it: order_engine.pyx and recovery.py, the only two that speak to the trader.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ The rules
 
 Trade ids must be integers that rise per instrument, which holds on the venues that number trades per instrument.
 
-Who calls it: order_engine.py for every fill fact, settlement and recovery when a read is complete.
+Who calls it: order_engine.pyx for every fill fact, settlement and recovery when a read is complete.
 """
 
 from __future__ import annotations

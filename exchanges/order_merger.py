@@ -14,7 +14,7 @@ The promises of the stream
 A fact can only add: an older one that comes late changes nothing that a newer one said (terms by the venue's time,
 quantities by their maximum, ends for good).
 
-Who calls it: order_engine.py owns it; the venue's OMS, settlement.py and recovery.py bring facts. One thread, no I/O.
+Who calls it: order_engine.pyx owns it; the venue's OMS, settlement.py and recovery.py bring facts. One thread, no I/O.
 """
 
 from __future__ import annotations

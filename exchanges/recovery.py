@@ -14,7 +14,7 @@ A new request while one runs replaces it: END comes for the newest nonce only. A
 for a trader that asked, and so drains it, it waits for room. One that nobody asked for (nonce 0) never waits: with no
 trader there, what does not fit is an overflow, and the next trader's own bracket makes up for it.
 
-Who calls it: order_engine.py for RECOVER (nonce of the trader), processes/trading_engine.py at the start and after each
+Who calls it: order_engine for RECOVER (nonce of the trader), processes/trading_engine.py at the start and after each
 reconnect of the private stream (nonce 0). `download_trades`, `merge_trades` and `seed` serve audit.py as well.
 """
 

@@ -31,7 +31,8 @@ from exchanges.order_gateway import OrderGateway
 from exchanges.order_instruments import OrderInstruments
 from exchanges.order_store import OrderStore
 from exchanges.recovery import RecoveryBracket
-from exchanges.risk_gate import GateState, RiskGate, RiskLimits
+from exchanges.risk_gate import GateState, RiskGate
+from exchanges.risk_limits import RiskLimits
 from exchanges.settlement import Settlement
 from processes import stalls
 from processes.app_service import AppService

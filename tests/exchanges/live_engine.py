@@ -16,7 +16,8 @@ from exchanges.order_engine import OrderEngine
 from exchanges.order_instruments import OrderInstrument, OrderInstruments
 from exchanges.order_store import OrderStore
 from exchanges.recovery import RecoveryBracket
-from exchanges.risk_gate import RiskGate, RiskLimits
+from exchanges.risk_gate import RiskGate
+from exchanges.risk_limits import RiskLimits
 from exchanges.settlement import Settlement
 from shm.clock import monotonic_ns
 from shm.layout import EventType, OrderType, RecordKind, RequestType, Side, TimeInForce, client_order_id

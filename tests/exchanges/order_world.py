@@ -19,7 +19,8 @@ from exchanges.order_events import FactFlag, fact_of_request
 from exchanges.order_instruments import OrderInstrument, OrderInstruments
 from exchanges.order_store import InFlight, Order, OrderStore
 from exchanges.recovery import RecoveryBracket
-from exchanges.risk_gate import RiskGate, RiskLimits
+from exchanges.risk_gate import RiskGate
+from exchanges.risk_limits import RiskLimits
 from exchanges.settlement import Settlement
 from shm.layout import (
     EventType,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from exchanges.adapter import ConfigurationError
 from exchanges.order_instruments import OrderInstruments
 from exchanges.order_store import Order, OrderStore
-from exchanges.risk_gate import GateState, RiskGate, RiskLimits
+from exchanges.risk_gate import GateState, RiskGate
+from exchanges.risk_limits import RiskLimits
 from shm.layout import OrderState, OrderType, Reason, RequestType, Side
 from shm.records import OrderRequest
 from tests.exchanges.order_world import BTC, ETH, SECOND

@@ -13,7 +13,7 @@ from exchanges.adapter import ExchangeContext
 from exchanges.deribit.oms import DeribitOMS
 from exchanges.deribit.simulator import DEMO_KEY, SimulatorServer
 from exchanges.order_instruments import OrderInstrument
-from exchanges.risk_gate import RiskLimits
+from exchanges.risk_limits import RiskLimits
 from shm.layout import EventType, instrument_id
 from tests.exchanges import live_engine
 from tests.exchanges.order_world import Counters

@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False
 """The venue-free core of a trading engine: requests in, gates, sends.
 
 Requests pass, in this order: epoch fence, readiness and resync, kill switch, deadline, what the request itself says,
@@ -5,56 +6,59 @@ dead-man's switch, risk gate, rate limit. What passes is journaled, the ring's t
 goes to the gateway, which asks `guard` once more just before the bytes leave. What does not pass is answered with the
 reason. What the venue says to all that is merged by `order_merger.py`.
 
+Compiled: between the ring and the socket every request passes all of it, and as Python that was two thirds of the way.
+Plain classes all the same, so a test can put an error into one step.
+
 Who calls it: processes/trading_engine.py (requests, timer). One thread, no waiting, no I/O: everything slow is behind
 the gateway, the settler and the recovery.
 """
 
-from __future__ import annotations
+from libc.stdint cimport int64_t, uint64_t
 
-import logging
-from collections.abc import Callable
-from typing import Final, Protocol
+from exchanges.order_store cimport InFlight, Order, OrderStore
+from shm.record cimport Record
+from shm.records cimport OrderRequestRecord
 
-from exchanges.epoch_fence import EpochFence
-from exchanges.event_log import EventLog
-from exchanges.fill_ledger import FillLedger
+from typing import Protocol
+
 from exchanges.order_events import copy_request, fact_of_request, refusal
-from exchanges.order_instruments import OrderInstruments
-from exchanges.order_merger import CounterSink, HistogramSink, OrderMerger
-from exchanges.order_store import Order, OrderStore
+from exchanges.order_merger import OrderMerger
 from exchanges.request_form import flaw_of_new, flaw_of_replace
-from exchanges.risk_gate import RiskGate
-from shm.layout import EventType, OrderState, Reason, RequestType, epoch_of, instance_of
+from shm.layout import EventType, OrderState, Reason, RequestType
 from shm.records import OrderRequest
 
-COUNTERS: Final = (
+cdef int _NEW = RequestType.NEW, _CANCEL = RequestType.CANCEL, _REPLACE = RequestType.REPLACE
+cdef int _CANCEL_ALL = RequestType.CANCEL_ALL, _QUERY = RequestType.QUERY, _RECOVER = RequestType.RECOVER
+cdef object _NO_REASON = Reason.NONE
+
+COUNTERS = (
     "requests", "accepted", "rejected", "filled", "canceled", "expired", "replaced", "fills", "unknown",
     "unknown_settled_executed", "unknown_settled_absent", "stale_epoch", "risk_rejected", "deadline_passed",
     "rate_limited", "kill_switch_refused", "ring_full", "reconnects", "duplicate_facts", "late_fills", "contradictions",
     "late_replies", "fills_fetched", "external_orders", "malformed", "not_sent", "heartbeat_lost", "recoveries",
     "requests_found_by_tick", "audits", "audit_differences",
 )  # fmt: skip
-HISTOGRAMS: Final = ("request_to_poll", "poll_to_send", "send_to_reply", "event_publish")
+HISTOGRAMS = ("request_to_poll", "poll_to_send", "send_to_reply", "event_publish")
 
 
 class Gateway(Protocol):
     """The sending half of a venue's OMS. None of these waits; outcomes come back as facts with the request's ids."""
 
-    def admit(self, request: OrderRequest) -> int:
+    def admit(self, request):
         """Take the request's cost from the venue's budget: 0, or the venue time (ns) from which it may be tried."""
         ...
 
-    def new(self, request: OrderRequest) -> None: ...
-    def cancel(self, request: OrderRequest) -> None: ...
-    def replace(self, request: OrderRequest) -> None: ...
-    def query(self, request: OrderRequest) -> None: ...
-    def cancel_all(self, request: OrderRequest | None) -> None: ...
+    def new(self, request): ...
+    def cancel(self, request): ...
+    def replace(self, request): ...
+    def query(self, request): ...
+    def cancel_all(self, request): ...
 
 
 class Recoverer(Protocol):
     """recovery.RecoveryBracket."""
 
-    def request(self, nonce: int, epoch: int, asked_time_ns: int) -> None: ...
+    def request(self, nonce, epoch, asked_time_ns): ...
 
 
 class OrderEngine:
@@ -63,22 +67,22 @@ class OrderEngine:
     def __init__(
         self,
         *,
-        instance_number: int,
-        instruments: OrderInstruments,
-        store: OrderStore,
-        ledger: FillLedger,
-        gate: RiskGate,
-        fence: EpochFence,
-        events: EventLog,
-        gateway: Gateway,
-        clock: Callable[[], int],
-        kill_switch: Callable[[], int],
-        armed: Callable[[int], bool],
-        commit: Callable[[], None],
-        counters: CounterSink,
-        histogram: Callable[[str], HistogramSink],
-        log: logging.Logger,
-    ) -> None:
+        instance_number,
+        instruments,
+        store,
+        ledger,
+        gate,
+        fence,
+        events,
+        gateway,
+        clock,
+        kill_switch,
+        armed,
+        commit,
+        counters,
+        histogram,
+        log,
+    ):
         """clock: CLOCK_MONOTONIC ns. kill_switch: the present generation, odd = on. armed: whether the venue's
         dead-man's switch stands for an instrument id. commit: moves the request ring's tail past what was polled."""
         self._instance = instance_number
@@ -99,41 +103,42 @@ class OrderEngine:
             histogram=histogram,
             log=log,
         )
-        self.recoverer: Recoverer | None = None
+        self.recoverer = None
         self.ready = False
         """The private stream is up and its state was recovered. Until then only cancels, queries and RECOVER pass."""
 
-    def on_request(self, request: OrderRequest) -> None:
+    def on_request(self, Record request not None):
         """Carry out or refuse one record of the request ring. `request` is the reader's: copied where it is kept."""
-        now = self._clock()
+        cdef OrderRequestRecord* asked = _asked(request)
+        cdef int64_t now = self._clock()
+        cdef int kind = asked.request_type
         self._count("requests")
-        if request.publish_time_ns:
-            self._request_to_poll.record(max(0, now - request.publish_time_ns))
-        kind = request.request_type
-        if kind == RequestType.RECOVER:
+        if asked.publish_time_ns:
+            self._request_to_poll.record(max(0, now - asked.publish_time_ns))
+        if kind == _RECOVER:
             self._recover(request)
-        elif request.epoch != self._fence.accepted:
+        elif asked.epoch != self._fence.accepted:
             self._count("stale_epoch")
             self.refuse(request, Reason.STALE_EPOCH, f"engine serves epoch {self._fence.accepted}")
-        elif not request.request_id or self.merger.awaits(request):
+        elif not asked.request_id or self.merger.awaits(request):
             self.refuse(request, Reason.BAD_REQUEST, "request id is 0 or in flight already")
-        elif kind == RequestType.NEW:
+        elif kind == _NEW:
             self._new(request, now)
-        elif kind == RequestType.CANCEL:
+        elif kind == _CANCEL:
             self._cancel(request, now)
-        elif kind == RequestType.REPLACE:
+        elif kind == _REPLACE:
             self._replace(request, now)
-        elif kind == RequestType.CANCEL_ALL:
+        elif kind == _CANCEL_ALL:
             self._cancel_all(request, now)
-        elif kind == RequestType.QUERY:
+        elif kind == _QUERY:
             self._query(request, now)
         else:
             self.refuse(request, Reason.BAD_REQUEST, f"request type {kind} is not known")
 
-    def refuse(self, request: OrderRequest, reason: int, text: str = "") -> None:
+    def refuse(self, request, reason, text=""):
         """Answer a request that will not be sent."""
         event = refusal(request, reason, text)
-        order = self._store.get(request.client_order_id) if request.client_order_id else None
+        cdef Order order = self._store.get(request.client_order_id) if request.client_order_id else None
         if request.request_type == RequestType.QUERY:
             event.event_type, event.order_state = EventType.STATUS, OrderState.NONE
         elif order is not None and request.request_type != RequestType.NEW:
@@ -149,7 +154,7 @@ class OrderEngine:
         if not self._events.emit(event):
             self.merger.lost_refusals.append(event)
 
-    def refuse_not_sent(self, request: OrderRequest) -> None:
+    def refuse_not_sent(self, request):
         """A request that stood in the ring when this engine started: it was never sent, and is not any more.
 
         RECOVER is the exception: it asks for the present, so it is as good now as it was then.
@@ -161,29 +166,32 @@ class OrderEngine:
         self.merger.never_sent(request)
         self.refuse(request, Reason.NOT_SENT, "stood in the ring when the engine started")
 
-    def guard(self, request: OrderRequest) -> Reason:
+    def guard(self, Record request not None):
         """Asked by the gateway just before the bytes leave; NONE counts as the moment of sending."""
         reason = self._refusal_now(request)
         if not reason:
             self.merger.leaving(request, self._clock())
         return reason
 
-    def _refusal_now(self, request: OrderRequest) -> Reason:
+    def _refusal_now(self, Record request not None):
         """What may have changed since the request was made; cancels and queries always pass."""
-        if request.request_type not in (RequestType.NEW, RequestType.REPLACE):
-            return Reason.NONE
+        cdef OrderRequestRecord* asked = _asked(request)
+        cdef int64_t now
+        if asked.request_type != _NEW and asked.request_type != _REPLACE:
+            return _NO_REASON
         if self._kill_switch() & 1:
             self._count("kill_switch_refused")
             return Reason.KILL_SWITCH
-        if self._clock() > request.deadline_ns:
+        now = self._clock()
+        if now > asked.deadline_ns:
             self._count("deadline_passed")
             return Reason.DEADLINE_PASSED
-        if request.epoch != self._fence.accepted:
+        if asked.epoch != self._fence.accepted:
             self._count("stale_epoch")
             return Reason.STALE_EPOCH
-        return Reason.NONE
+        return _NO_REASON
 
-    def _recover(self, request: OrderRequest) -> None:
+    def _recover(self, request):
         if not self._fence.accept(request.epoch):
             self._count("stale_epoch")
             self.refuse(request, Reason.STALE_EPOCH, f"engine serves epoch {self._fence.accepted}")
@@ -191,31 +199,34 @@ class OrderEngine:
         assert self.recoverer is not None
         self.recoverer.request(request.request_id, request.epoch, request.publish_time_ns)
 
-    def _blocked(self, request: OrderRequest) -> Reason:
+    def _blocked(self, request):
         """Why no request that adds risk may go now, before its contents are looked at."""
         if not self.ready:
             return Reason.NOT_READY
-        if self._events.overflowed:
+        if self._events.overflowed_since_ns:
             return Reason.RESYNC
         return self._refusal_now(request)
 
-    def _new(self, request: OrderRequest, now: int) -> None:
-        order_id = request.client_order_id
+    def _new(self, Record request not None, int64_t now):
+        cdef OrderRequestRecord* asked = _asked(request)
+        cdef uint64_t order_id = asked.client_order_id
+        cdef OrderStore store = self._store
+        cdef InFlight in_flight
         if reason := self._blocked(request):
             self.refuse(request, reason)
             return
-        if instance_of(order_id) != self._instance or epoch_of(order_id) != request.epoch & 0xFFFF:
+        if _instance_of(order_id) != self._instance or (order_id >> 32 & 0xFFFF) != (asked.epoch & 0xFFFF):
             self.refuse(request, Reason.BAD_REQUEST, "client order id is not of this instance and epoch")
             return
         if flaw := flaw_of_new(request, now):
             self.refuse(request, Reason.BAD_REQUEST, flaw)
             return
-        if self._store.get(order_id) is not None:
+        if store.get(order_id) is not None:
             self.refuse_duplicate(request)
             return
-        instrument = self._instruments.by_id(request.instrument_id)
+        instrument = self._instruments.by_id(asked.instrument_id)
         if instrument is None:
-            self.refuse(request, Reason.BAD_REQUEST, f"instrument id {request.instrument_id} is not traded here")
+            self.refuse(request, Reason.BAD_REQUEST, f"instrument id {asked.instrument_id} is not traded here")
             return
         if not self._armed(instrument.id):
             self.refuse(request, Reason.NOT_READY, "the venue's dead-man's switch is not armed")
@@ -227,12 +238,12 @@ class OrderEngine:
         if not self._admit(request):
             return
         in_flight = self.merger.register(request, now)
-        self._store.add(Order.from_request(request, in_flight))
+        store.add(Order.from_request(request, in_flight))
         self._send(request, self._gateway.new)
 
-    def refuse_duplicate(self, request: OrderRequest) -> None:
+    def refuse_duplicate(self, request):
         """A second NEW under a known id. REJECTED would end the first order for the trader, so its state is told."""
-        order = self._store.get(request.client_order_id)
+        cdef Order order = self._store.get(request.client_order_id)
         assert order is not None
         self._log.error("order %d was asked for twice; the second request is ignored", request.client_order_id)
         self._count("contradictions")
@@ -241,12 +252,12 @@ class OrderEngine:
         event.text = b"client order id was used before"
         self._events.emit(event)
 
-    def _cancel(self, request: OrderRequest, now: int) -> None:
+    def _cancel(self, request, now):
         order_id = request.client_order_id
-        if instance_of(order_id) != self._instance:
+        if _instance_of(order_id) != self._instance:
             self.refuse(request, Reason.BAD_REQUEST, "only orders of this instance are canceled")
             return
-        order = self._store.get(order_id)
+        cdef Order order = self._store.get(order_id)
         if order is None and self.ready:
             self.refuse(request, Reason.UNKNOWN_ORDER_HERE)
             return
@@ -272,11 +283,11 @@ class OrderEngine:
             return
         self._send(request, self._gateway.cancel)
 
-    def _replace(self, request: OrderRequest, now: int) -> None:
+    def _replace(self, request, now):
         if reason := self._blocked(request):
             self.refuse(request, reason)
             return
-        order = self._store.get(request.client_order_id)
+        cdef Order order = self._store.get(request.client_order_id)
         if order is None or order.external or order.closed or order.ended_by is not None:
             self.refuse(request, Reason.UNKNOWN_ORDER_HERE)
             return
@@ -301,13 +312,13 @@ class OrderEngine:
         self._store.changed(order)
         self._send(wanted, self._gateway.replace)
 
-    def _cancel_all(self, request: OrderRequest, now: int) -> None:
+    def _cancel_all(self, request, now):
         self.merger.register(request, now)
         self._send(request, self._gateway.cancel_all)
 
-    def _query(self, request: OrderRequest, now: int) -> None:
+    def _query(self, request, now):
         order_id = request.client_order_id
-        if instance_of(order_id) != self._instance:
+        if _instance_of(order_id) != self._instance:
             self.refuse(request, Reason.BAD_REQUEST, "only orders of this instance are asked for")
             return
         addressed = self._addressed(request, self._store.get(order_id))
@@ -319,7 +330,7 @@ class OrderEngine:
         self.merger.register(request, now)
         self._send(request, self._gateway.query)
 
-    def _addressed(self, request: OrderRequest, order: Order | None) -> OrderRequest | None:
+    def _addressed(self, request, Order order):
         """The cancel or query as it may go to the venue; None: refused.
 
         Instrument and exchange order id are those of the order: at another symbol the venue would truthfully say that
@@ -337,7 +348,7 @@ class OrderEngine:
         addressed.instrument_id, addressed.exchange_order_id = instrument_id, exchange_order_id
         return addressed
 
-    def _admit(self, request: OrderRequest) -> bool:
+    def _admit(self, request):
         until = self._gateway.admit(request)
         if until == 0:
             return True
@@ -345,8 +356,19 @@ class OrderEngine:
         self.refuse(request, Reason.RATE_LIMIT, f"until {until // 1_000_000} ms of the venue's clock")
         return False
 
-    def _send(self, request: OrderRequest, send: Callable[[OrderRequest], None]) -> None:
+    def _send(self, request, send):
         """Journal, commit the tail, hand over: else a crash could send a request twice or lose its trace."""
         self._events.request(request)
         self._commit()
         send(copy_request(request))
+
+
+cdef OrderRequestRecord* _asked(Record request) except NULL:
+    if not isinstance(request, OrderRequest):
+        raise TypeError(f"{type(request).__name__} found, an OrderRequest was expected")
+    return <OrderRequestRecord*> request.data
+
+
+cdef int _instance_of(uint64_t order_id) noexcept:
+    """Instance number, or -1 for an id that this system cannot have made (shm/layout.py)."""
+    return order_id >> 56 & 0x7F if order_id >> 63 == 1 else -1

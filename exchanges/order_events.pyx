@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False
 """Facts about orders: what a venue said, in the one record that the whole system uses for it.
 
 The rule: between a venue's package and the engine core a fact is an `OrderEvent` record, and it says no more than the
@@ -9,9 +10,10 @@ TERMS_KNOWN. Both flags are for use between those two only and never leave the e
 Who calls it: codecs of the venues (make facts), order_engine, settlement and recovery (merge them).
 """
 
-from __future__ import annotations
+from libc.string cimport memcpy
 
-from typing import Final
+from shm.record cimport Record
+from shm.records cimport OrderEventRecord, OrderRequestRecord
 
 from shm.layout import REASON_TEXT_SIZE, EventType, OrderState, Reason, RequestType
 from shm.records import OrderEvent, OrderRequest
@@ -23,16 +25,16 @@ class FactFlag:
     Plain integers: an IntFlag costs a microsecond at every test of a bit, and there are several a fact.
     """
 
-    NONE: Final = 0
-    CUMULATIVE_KNOWN: Final = 1
+    NONE = 0
+    CUMULATIVE_KNOWN = 1
     """`cumulative_quantity` is the venue's own sum after this fact."""
-    TERMS_KNOWN: Final = 2
+    TERMS_KNOWN = 2
     """`price` and `quantity` are the order's, as the venue has them at `exchange_time_ns`."""
-    STREAM: Final = 4
+    STREAM = 4
     """Came over the private stream, not as a reply."""
 
 
-REFUSAL_OF: Final[dict[int, EventType]] = {
+REFUSAL_OF = {
     RequestType.NEW: EventType.REJECTED,
     RequestType.CANCEL: EventType.CANCEL_REJECTED,
     RequestType.REPLACE: EventType.REPLACE_REJECTED,
@@ -42,7 +44,7 @@ REFUSAL_OF: Final[dict[int, EventType]] = {
 }
 """How each kind of request is refused. For QUERY and RECOVER the event names no order's end: `request_type` tells."""
 
-END_OF_STATE: Final = {
+END_OF_STATE = {
     OrderState.FILLED: EventType.FILL,
     OrderState.CANCELED: EventType.CANCELED,
     OrderState.REJECTED: EventType.REJECTED,
@@ -50,28 +52,32 @@ END_OF_STATE: Final = {
 }
 
 
-def fact_of_request(request: OrderRequest, event_type: int, reason: int = Reason.NONE) -> OrderEvent:
+def fact_of_request(Record request not None, int event_type, int reason=0):
     """A fact that answers `request`: its ids and times are copied, nothing else is known yet."""
-    event = OrderEvent()
-    event.instrument_id = request.instrument_id
-    event.venue = request.venue
-    event.strategy_id = request.strategy_id
-    event.epoch = request.epoch
-    event.account = request.account
-    event.client_order_id = request.client_order_id
-    event.exchange_order_id = request.exchange_order_id
-    event.event_type = event_type
-    event.reason = reason
-    event.request_type = request.request_type
-    event.request_sequence = request.sequence
-    event.request_id = request.request_id
-    event.request_publish_time_ns = request.publish_time_ns
-    event.cause_sequence = request.cause_sequence
-    event.cause_receive_time_ns = request.cause_receive_time_ns
+    if not isinstance(request, OrderRequest):
+        raise TypeError(f"{type(request).__name__} found, an OrderRequest was expected")
+    cdef OrderRequestRecord* asked = <OrderRequestRecord*> request.data
+    cdef Record event = OrderEvent()
+    cdef OrderEventRecord* told = <OrderEventRecord*> event.data
+    told.instrument_id = asked.instrument_id
+    told.venue = asked.venue
+    told.strategy_id = asked.strategy_id
+    told.epoch = asked.epoch
+    told.account = asked.account
+    told.client_order_id = asked.client_order_id
+    memcpy(told.exchange_order_id, asked.exchange_order_id, sizeof(asked.exchange_order_id))
+    told.event_type = event_type
+    told.reason = reason
+    told.request_type = asked.request_type
+    told.request_sequence = request.sequence
+    told.request_id = asked.request_id
+    told.request_publish_time_ns = asked.publish_time_ns
+    told.cause_sequence = asked.cause_sequence
+    told.cause_receive_time_ns = asked.cause_receive_time_ns
     return event
 
 
-def refusal(request: OrderRequest, reason: int, text: str = "") -> OrderEvent:
+def refusal(request, int reason, text=""):
     """The answer to a request that is not carried out: REJECTED, CANCEL_REJECTED or REPLACE_REJECTED by its kind."""
     event = fact_of_request(request, REFUSAL_OF.get(request.request_type, EventType.REJECTED), reason)
     if text:
@@ -79,14 +85,12 @@ def refusal(request: OrderRequest, reason: int, text: str = "") -> OrderEvent:
     return event
 
 
-def copy_request(request: OrderRequest) -> OrderRequest:
+def copy_request(Record request not None):
     """A request that lives on after the ring's next poll; `sequence` goes with it."""
-    copied = request.copy()
-    copied.sequence = request.sequence
-    return copied
+    return request.copy()
 
 
-def cut_text(text: str | bytes, size: int = REASON_TEXT_SIZE) -> bytes:
+def cut_text(text, size=REASON_TEXT_SIZE):
     """UTF-8 of `text`, cut to `size` bytes without leaving half a character."""
     raw = text.encode("utf-8", "replace") if isinstance(text, str) else text
     if len(raw) <= size:
