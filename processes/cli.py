@@ -150,6 +150,19 @@ def latency(
 
 
 @app.command()
+def top(
+    once: Annotated[bool, typer.Option("--once", help="Print one picture and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all that is known as JSON and end.")] = False,
+    interval: Annotated[float, typer.Option(min=0.1, max=60.0, help="Seconds from look to look.")] = 1.0,
+    config: ConfigOption = None,
+) -> None:
+    """The running set on the terminal: strategies, books, orders, processes, latency, problems. Keys: press ?."""
+    from processes import top as screen
+
+    raise typer.Exit(screen.run(_load(config), once=once, as_json=as_json, interval_s=interval))
+
+
+@app.command()
 def demo(
     seconds: Annotated[float, typer.Option(min=1.0, max=86_400.0, help="How long to trade.")] = 60.0,
     recording: Annotated[
@@ -169,6 +182,7 @@ def demo(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="The simulator's port. Default: a free one.")
     ] = None,
+    monitor: Annotated[bool, typer.Option("--monitor", help="With the web page of the monitor.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep logs and journals, and say where.")] = False,
     fault_plan: Annotated[
         str,
@@ -215,6 +229,7 @@ def demo(
         exchanges=exchanges,
         symbols=tuple(part for part in symbols.split(",") if part) or demonstration.default_symbols(exchanges),
         port=port,
+        monitor=monitor,
         keep=keep,
         fault_plan=fault_plan,
         strategies=tuple(strategy or ()),

@@ -66,7 +66,10 @@ def run(options: DemoOptions) -> int:
         port = options.port or free_port()
         path.write_text(render(options, recording, port, f"{INSTANCE_PREFIX}{os.getpid()}"), encoding="utf-8")
         config = load_config(path)
-        print(f"While it trades: {called_as()} ctl -c {path} trader status (or commands)", flush=True)
+        print(f"While it trades: {called_as()} top -c {path}, or ctl -c {path} trader status (or commands)")
+        if options.monitor:
+            print(f"The page of the monitor: http://{config.monitor.host}:{config.monitor.port}/")
+        sys.stdout.flush()
         with _Stops() as stops:
             _trade(config, options, actions, report, stops)
         report.processes_left = len(_processes_naming(str(path)))

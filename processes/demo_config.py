@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from processes.config_schema import MonitorConfig
 from processes.exit_codes import ExitCode, Failure
 from processes.fault_plan import PLANS
 from strategy import parameters
@@ -68,6 +69,8 @@ class DemoOptions:
     script: Path | None = None
     """Live actions, see demo_script.py."""
     exchanges: tuple[str, ...] = ("binance",)
+    monitor: bool = False
+    """Run the monitor too, on its usual port where that is free."""
 
 
 MARKET_MAKING = "strategy.market_making:MarketMakingStrategy"
@@ -215,10 +218,24 @@ def render(options: DemoOptions, recording: Path | None, port: int, instance: st
     ]
     for index, exchange in enumerate(options.exchanges):
         lines += _venue(exchange, options, recording, free_port() if index else port)
+    if options.monitor:
+        lines += ["[observers]", "monitor = true", "", "[monitor]", f"port = {_monitor_port()}", ""]
     lines += _cores(options.exchanges)
     for number, chosen in enumerate(_chosen(options), start=1):
         lines += _strategy(number, chosen)
     return "\n".join(lines) + "\n"
+
+
+def _monitor_port() -> int:
+    """The one that a bookmark knows, or a free one where another set has it."""
+    usual = MonitorConfig().port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: a closed one is free
+        try:
+            probe.bind(("127.0.0.1", usual))
+        except OSError:
+            return free_port()
+    return usual
 
 
 def _venue(exchange: str, options: DemoOptions, recording: Path | None, port: int) -> list[str]:

@@ -32,6 +32,14 @@ class Problem:
     since: str
 
 
+@dataclass(frozen=True)
+class Look:
+    """The set at one moment, and what is wrong with it."""
+
+    snapshot: Snapshot
+    problems: list[Problem]
+
+
 @dataclass
 class _Seen:
     text: str

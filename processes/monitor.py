@@ -15,9 +15,9 @@ from processes.alert_channels import channels
 from processes.alert_delivery import AlertDelivery
 from processes.app_service import AppService
 from processes.exit_codes import ExitCode, Failure
-from processes.health import Health
+from processes.health import Health, Look
 from processes.health_rules import Severity
-from processes.monitor_http import Look, MonitorHttp
+from processes.monitor_http import MonitorHttp
 from processes.set_view import SetView
 from shm.clock import monotonic_ns
 from shm.layout import ProcessState

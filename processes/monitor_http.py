@@ -21,7 +21,7 @@ from typing import Final
 from aiohttp import web
 
 from processes import metrics
-from processes.health import Problem
+from processes.health import Look, Problem
 from processes.health_rules import Severity
 from processes.history import History
 from processes.snapshot import Snapshot, encode
@@ -44,14 +44,6 @@ POLICY: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-
-
-@dataclass(frozen=True)
-class Look:
-    """The set at one moment, and what is wrong with it."""
-
-    snapshot: Snapshot
-    problems: list[Problem]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from processes import demo_config
 from processes.config import load_config
 from processes.demo_config import MARKET_MAKING, DemoOptions, check_options, free_port, render
 from processes.exit_codes import ExitCode, Failure
@@ -179,3 +181,19 @@ def test_the_first_venue_is_the_quoted_one_and_more_symbols_are_made_markets_in(
 def test_a_mistake_about_exchanges_is_said(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(Failure, match=re.escape(message)):
         check_options(DemoOptions(**changes))
+
+
+def test_with_the_monitor_the_set_has_one_more_process_and_a_page(directory, monkeypatch):
+    monkeypatch.setattr(demo_config, "free_port", lambda: 12346)
+    path = directory / "corelane.toml"
+    path.write_text(render(DemoOptions(monitor=True), None, 12345, "demo-1"), encoding="utf-8")
+    config = load_config(path)
+    assert config.processes()[0] == "monitor"
+    assert config.monitor.port in (9464, 12346)
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # then another one has it, which is as good
+            taken.bind(("127.0.0.1", 9464))
+            taken.listen()
+        path.write_text(render(DemoOptions(monitor=True), None, 12345, "demo-1"), encoding="utf-8")
+        assert load_config(path).monitor.port == 12346

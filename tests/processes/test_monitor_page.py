@@ -10,8 +10,8 @@ import pytest
 
 from processes.config import load_config
 from processes.demo_config import free_port
-from processes.health import Health
-from processes.monitor_http import PAGE, Look, MonitorHttp, page_file
+from processes.health import Health, Look
+from processes.monitor_http import PAGE, MonitorHttp, page_file
 from shm.layout import EventType, OrderState
 from tests.processes.browser import Browser, found
 from tests.processes.observed_set import ObservedSet
