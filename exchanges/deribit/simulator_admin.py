@@ -37,15 +37,7 @@ def account_truth(venue: Venue, owner: str) -> dict[str, Any]:
         "account": owner,
         "currencies": currencies,
         "positions": positions,
-        "orders": [
-            order_truth(order)
-            | {
-                "order_id": order_id(order),
-                "label": note_of(order).label,
-                "cancel_reason": note_of(order).cancel_reason,
-            }
-            for order in venue.orders_of(owner)
-        ],
+        "orders": [_order(order) for order in venue.orders_of(owner)],
         "trades": [
             trade_truth(trade)
             | {

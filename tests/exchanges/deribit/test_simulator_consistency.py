@@ -46,7 +46,7 @@ async def act(user: Socket, chance: random.Random, names: list[str], ids: list[s
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_notifications_replay_to_the_truth(seed: int) -> None:
     chance = random.Random(seed)
-    options = SimulatorOptions(symbols=("BTC-PERPETUAL", "BTC_USDC-PERPETUAL"), chain=True, seed=seed, speed=3)
+    options = SimulatorOptions(symbols=("BTC-PERPETUAL", "BTC_USDC-PERPETUAL"), chain=True, seed=seed)
     async with await serve(options) as server, aiohttp.ClientSession() as session:
         server.venue.credits.enforced = False
         place = Place(server, session)

@@ -320,6 +320,19 @@ async def test_an_ended_order_is_forgotten_after_its_time_but_its_fills_are_not(
         assert len(await user.ask("private/get_order_history_by_instrument", **history)) == 1
 
 
+async def test_a_venue_that_starts_again_gives_no_number_twice() -> None:
+    """A client that remembers up to where it has read would take the new fills for old ones."""
+    given: list[list[Any]] = []
+    for _ in range(2):
+        async with venue() as place:
+            user = await place.user()
+            bought = await user.buy(10)
+            (fill,) = bought["trades"]
+            given.append([fill["trade_seq"], int(fill["trade_id"]), int(bought["order"]["order_id"])])
+    first, second = given
+    assert all(later > earlier for earlier, later in zip(first, second, strict=True))
+
+
 async def test_fills_are_paged_by_sequence_time_and_id() -> None:
     async with venue() as place:
         user = await place.user()

@@ -92,7 +92,7 @@ async def test_who_joins_later_gets_a_snapshot_that_fits_the_chain_of_the_others
 
 
 async def test_a_generated_book_rebuilds_from_its_changes_and_never_crosses() -> None:
-    options = SimulatorOptions(symbols=(PERPETUAL,), chain=True, seed=9, speed=3, enforce_limits=False)
+    options = SimulatorOptions(symbols=(PERPETUAL,), chain=True, seed=9, enforce_limits=False)
     async with await serve(options) as server, aiohttp.ClientSession() as session:
         user = await Place(server, session).user()
         option = next(name for name in server.venue.markets if name.endswith("-C"))

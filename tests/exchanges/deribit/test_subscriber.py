@@ -28,9 +28,7 @@ class Run(LiveSubscriber):
 @pytest.fixture
 async def simulator() -> AsyncIterator[SimulatorServer]:
     server = await serve(
-        SimulatorOptions(
-            symbols=("BTC-PERPETUAL", "ETH-PERPETUAL"), seed=7, speed=3.0, chain=True, enforce_limits=False
-        )
+        SimulatorOptions(symbols=("BTC-PERPETUAL", "ETH-PERPETUAL"), seed=7, chain=True, enforce_limits=False)
     )
     yield server
     await server.close()
