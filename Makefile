@@ -8,7 +8,7 @@ STAMPS := build/stamps
 ARGS   ?=
 SOURCES := $(shell find shm exchanges strategy \( -name '*.pyx' -o -name '*.pxd' -o -name '*.h' \) ! -name 'records.*')
 
-.PHONY: help demo test check systemd-test conformance chaos stress fuzz sanitize bench clean setup
+.PHONY: help demo test check systemd-test conformance chaos stress fuzz sanitize bench bench-check clean setup
 .DEFAULT_GOAL := help
 
 help:
@@ -21,7 +21,8 @@ help:
 	@echo "make stress 10^8 records through the rings under kill -9, 10^7 for flat memory   (ARGS=\"--records 1e7\")"
 	@echo "make fuzz   10^7 mutated frames through the compiled scanners            (ARGS=\"--inputs 1e8 --seed 7\")"
 	@echo "make sanitize  the compiled parts and their tests under address and undefined-behaviour sanitizers"
-	@echo "make bench  latency and throughput against peers"
+	@echo "make bench  latency and throughput against peers, into bench/results/<host>.json and .html (ARGS=\"--only NAME\")"
+	@echo "make bench-check  is any ratio worse than before, beyond noise?          (BEFORE=old.json AFTER=new.json)"
 	@echo "make clean  remove everything that was built"
 
 demo: setup
@@ -82,10 +83,13 @@ $(STAMPS)/peers: $(STAMPS)/installed $(STAMPS)/grvt-peers
 			|| echo "$$peer did not install: bench/decode_binance.py leaves it out"; done
 	@touch $@
 
+# All of them into bench/results/<host>.json and .html; one alone: .venv/bin/python bench/NAME.py
 bench: setup $(STAMPS)/peers
-	@found=0; for script in bench/[!_]*.py; do \
-		[ -e "$$script" ] || continue; found=1; echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; \
-	done; [ $$found = 1 ] || echo "bench/ has no scripts yet"
+	@$(BIN)/python bench/_all.py $(ARGS)
+
+# Red where a ratio became worse beyond noise.
+bench-check: setup
+	@$(BIN)/python bench/_check.py $(BEFORE) $(AFTER)
 
 setup: $(STAMPS)/installed
 

@@ -1,7 +1,8 @@
 """What every bench shares: pinning, percentiles, the host's description, the report as text, JSON and picture.
 
 The shape of the JSON is the same for all: {"bench", "host", "date", "results": [{"name", "unit", "count", "p50", "p90",
-"p99", "p999", "max", "rate_per_s"}], "bounds": [{"what", "found", "bound", "met"}]}.
+"p99", "p999", "max", "rate_per_s"}], "bounds": [{"what", "found", "bound", "met"}], "ratios": {what:
+{"value", "spread"}}, "tables", "notes"}; `make bench` joins them (bench/_all.py).
 Benches run as scripts (`python bench/<name>.py`); importing this module puts the source tree on their path.
 """
 
@@ -14,7 +15,7 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,19 @@ def pin(core: int) -> None:
 
 
 def arguments(description: str, samples: int) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=description)
+    return options_of(description, samples, 10)
+
+
+def options_of(
+    description: str, samples: int, blocks: int, more: Callable[[argparse.ArgumentParser], Any] = lambda parser: None
+) -> argparse.Namespace:
+    """The options of every bench; `more` adds its own."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--samples", type=int, default=samples, help="samples of our own; slow peers take fewer")
-    parser.add_argument("--blocks", type=int, default=10, help="in which the samples of all are interleaved")
+    parser.add_argument("--blocks", type=int, default=blocks, help="in which the samples of all are interleaved")
+    more(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the percentiles there (needs matplotlib)")
     parser.add_argument("--strict", action="store_true", help="end with 1 where a bound is missed")
@@ -75,9 +86,18 @@ class Series:
         return result
 
 
+_RATIOS: dict[str, dict[str, float]] = {}
+"""Every ratio that this process worked out, for its report: what two runs may be compared by."""
+
+
 def ratio(ours: Series, theirs: Series) -> float:
-    """Median over the blocks of ours / theirs at p50: each block is compared with its neighbour in time."""
-    return float(np.median([np.median(a) / np.median(b) for a, b in zip(ours.blocks, theirs.blocks, strict=True)]))
+    """Median over the blocks of ours / theirs at p50: each block is compared with its neighbour in time. The report
+    takes it with its spread over the blocks (half the middle half, relative), by which _check.py tells noise."""
+    values = [float(np.median(a) / np.median(b)) for a, b in zip(ours.blocks, theirs.blocks, strict=True)]
+    low, value, high = np.percentile(values, (25, 50, 75))
+    spread = round(float((high - low) / 2 / value), 4)
+    _RATIOS[f"{ours.name} / {theirs.name}"] = {"value": round(float(value), 6), "spread": spread}
+    return float(value)
 
 
 @dataclass
@@ -86,6 +106,8 @@ class Report:
     series: Sequence[Series]
     bounds: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    tables: dict[str, Any] = field(default_factory=dict)
+    """{title: {column: {row: percentiles in ns}}}."""
 
     def bound(self, what: str, found: float, limit: float) -> None:
         """`found` must not be above `limit`."""
@@ -100,6 +122,8 @@ class Report:
             "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "results": results,
             "bounds": self.bounds,
+            "ratios": _RATIOS,
+            "tables": self.tables,
             "notes": self.notes,
         }
         self._print(content)

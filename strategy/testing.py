@@ -272,6 +272,7 @@ class StrategyRig:
             self._take_epoch,
             cause,
             log,
+            self._measures,
             clock=self._real_clock or self._clock,
         )
         self.container.refused = []
@@ -295,10 +296,7 @@ class StrategyRig:
                 name, BroadcastReader(segment(f"{name}.market")), table("books"), table("tickers"),
                 table("instruments"), status, row(f"market_server.{name}"), round(STALE_AFTER_S * 1e9),
             ),
-            oms=ShmOMSAdapter(
-                name, side.code, LosslessWriter(segment(f"{name}.requests")), LosslessReader(segment(f"{name}.events")),
-                cause, 500_000_000,
-            ),
+            oms=self.make_oms(side, cause),
             pms=ShmPMSAdapter(name, table("positions"), table("balances"), status, row(f"position_server.{name}")),
             session=VenueSession(2_000_000_000),
             status=status,
@@ -310,6 +308,14 @@ class StrategyRig:
     def make_side(self, venue: str, listings: list[Listing]) -> VenueSide:
         """Who plays a venue; for rigs that play it in another way."""
         return VenueSide(self, venue, listings)
+
+    def make_oms(self, side: VenueSide, cause: Cause) -> ShmOMSAdapter:
+        """What the trader sends orders with; for rigs that measure it."""
+        segment, name = self.instance.segment, side.name
+        return ShmOMSAdapter(
+            name, side.code, LosslessWriter(segment(f"{name}.requests")), LosslessReader(segment(f"{name}.events")),
+            cause, 500_000_000,
+        )  # fmt: skip
 
     # --- the market -------------------------------------------------------------------------------------------------
     def quote(self, bid: float, ask: float, instrument: str = "", quantity: float = 1.0) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
+FEW = ["--samples", "400", "--blocks", "2"]
+SMALL = {"tick_to_trade": ["--samples", "40", "--blocks", "1", "--venues", "binance"]}
 RESULT_KEYS = {"name", "unit", "count", "p50", "p90", "p99", "p999", "max", "rate_per_s"}
 
 
@@ -19,6 +21,7 @@ RESULT_KEYS = {"name", "unit", "count", "p50", "p90", "p99", "p999", "max", "rat
         ("ring_one_to_one", {"corelane", "c_floor", "pyzmq_ipc", "multiprocessing_pipe", "multiprocessing_queue"}),
         ("ring_broadcast", {"corelane", "c_floor", "pyzmq_pub_sub", "publish_0_observers", "publish_4_observers"}),
         ("doorbell", {"corelane", "os_pipe", "publish_nobody_sleeps", "publish_and_ring"}),
+        ("tick_to_trade", {f"binance.{way}" for way in ("spin", "doorbell", "pyzmq_spin", "pyzmq_block", "untraced")}),
     ],
 )
 def test_a_small_run_reports_every_competitor_in_the_common_shape(
@@ -26,7 +29,7 @@ def test_a_small_run_reports_every_competitor_in_the_common_shape(
 ) -> None:
     file = tmp_path / "result.json"
     done = subprocess.run(
-        [sys.executable, ROOT / "bench" / f"{script}.py", "--samples", "400", "--blocks", "2", "--json", file],
+        [sys.executable, ROOT / "bench" / f"{script}.py", *SMALL.get(script, FEW), "--json", file],
         capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

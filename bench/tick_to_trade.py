@@ -1,0 +1,157 @@
+"""Tick to trade: a marked frame leaves the venue, a strategy answers it with an order, the order arrives at the venue.
+
+    python bench/tick_to_trade.py [--samples 50000] [--blocks 5] [--venues binance,deribit] [--json FILE]
+                                  [--plot FILE.png] [--strict]
+
+Two pinned processes: market server and trading engine of the venue on a uvloop, with both of the venue's sockets on
+loopback, and the trader; see bench/_pipeline.py. One tick at a time, back to back: the next frame leaves when the
+answer is in the trader's books. The venue's own work is not measured (bench/_marked_venue.py). Series per venue:
+
+    <venue>.spin, .yield, .backoff, .doorbell   our rings, the trader waiting in that way (the engine polls in every
+                            turn of its loop for the first two, and sleeps on its doorbell for the others)
+    <venue>.pyzmq_spin, .pyzmq_block    the same code and record bytes with pyzmq PAIR over ipc:// in place of the two
+                            rings on the way; receives that never sleep, and receives that do
+    <venue>.untraced        as spin, without the trace
+    trace                   what a trace costs the trader by itself: begun, its answer applied, ended, ns
+
+Bound: the two hops (market record published -> polled by the trader, request published -> polled by the engine) at
+most 1/20 of those over pyzmq, its better way. Then the hops of each way, from the trace in shared memory.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+import uvloop
+from _marked_venue import SHAPES, MarkedVenue
+from _measure import Report, Series, cores, options_of, pin, ratio
+from _pipeline import WAYS, Pipeline
+from order_path_binance import ed25519_pem
+
+from shm import hops
+from shm.clock import monotonic_ns
+from shm.counters import Counters, merge, percentiles
+from shm.layout import COUNTERS_STRIDE, EventType, SegmentKind
+from shm.records import OrderEvent
+from shm.segment import Segment
+from shm.trace import Trace
+
+WARM = 500
+SHARES = {"pyzmq_spin": 0.2, "pyzmq_block": 0.1, "backoff": 0.2, "doorbell": 0.5, "yield": 0.5, "untraced": 0.5}
+"""Of our samples; slow ones take fewer, so that a run ends."""
+BOUND = 1 / 20
+ZMQ = ("pyzmq_spin", "pyzmq_block")
+SHOWN = (*(name for name, _ in hops.TICK_HOPS), *(name for name, _ in hops.TICK_TOTALS))
+
+
+class Way:
+    """All blocks of one venue and way."""
+
+    def __init__(self, venue: str, name: str) -> None:
+        self.venue, self.name = venue, name
+        self.series = Series(f"{venue}.{name}")
+        self.words: dict[str, list[Any]] = {}
+        self.broken = 0
+
+    def block(self, count: int, core: int) -> None:
+        traced = self.name != "untraced"
+        pipeline = Pipeline(SHAPES[self.venue], "spin" if not traced else self.name, traced)
+        try:
+            pipeline.start(core)
+            samples, words = uvloop.run(_measure(pipeline, SHAPES[self.venue], count))
+            self.series.blocks.append(samples)
+            self.series.rates.append(1e9 / float(samples.mean()))
+            for hop in SHOWN if traced else ():
+                self.words.setdefault(hop, []).append(words[hops.histogram(self.venue, hop)])
+            self.broken += pipeline.broken() if traced else 0
+        finally:
+            pipeline.close()
+
+    def hop(self, name: str) -> dict[str, Any]:
+        return dict(percentiles(merge(self.words[name])))
+
+
+async def _measure(pipeline: Pipeline, shape: Any, count: int) -> tuple[Any, Any]:
+    """One block of a fresh pipeline, warm before it counts. The trace's first ones are warm-up too: 1 % of a block."""
+    venue = MarkedVenue(shape)
+    port = await venue.start()
+    pipeline.build(port, ed25519_pem() if pipeline.venue == "binance" else "s" * 64)
+    await pipeline.connect(port)
+    await pipeline.ticks(venue, min(WARM, count))
+    samples = await pipeline.ticks(venue, count)
+    words = pipeline.hops()
+    await pipeline.disconnect()
+    await venue.close()
+    return samples, words
+
+
+def _cost_of_a_trace(samples: int, blocks: int) -> Series:
+    """In one process, one sample a hundred traces."""
+    series = Series("trace")
+    name = f"/corelane.bench{os.getpid()}-trace"
+    trace = Trace("binance", Counters(Segment.create(name, SegmentKind.COUNTERS, 1, COUNTERS_STRIDE)))
+    event = OrderEvent()
+    try:
+        for _ in range(blocks):
+            taken = np.empty(max(10, samples // blocks // 100), np.int64)
+            for index in range(len(taken)):
+                begin = monotonic_ns() - 1_000_000
+                event.request_publish_time_ns = event.request_poll_time_ns = event.sign_time_ns = begin
+                event.send_time_ns = event.receive_time_ns = event.publish_time_ns = begin
+                event.event_type = EventType.ACCEPTED
+                before = perf_counter_ns()
+                for number in range(1, 101):
+                    event.request_id = number
+                    trace.begin(number, begin, begin, begin, begin, begin)
+                    trace.applied()
+                    trace.end(event, begin)
+                taken[index] = (perf_counter_ns() - before) // 100
+            series.blocks.append(taken)
+    finally:
+        Segment.remove(name)
+    return series
+
+
+def _two_hops(way: Way) -> float:
+    return float(way.hop("poll")["p50"] + way.hop("engine_poll")["p50"])
+
+
+def _report(venue: str, ways: dict[str, Way], report: Report) -> None:
+    ours, theirs = ways["spin"], min((ways[name] for name in ZMQ), key=_two_hops)
+    report.bound(f"{venue}: the two hops / those over {theirs.name}, p50", _two_hops(ours) / _two_hops(theirs), BOUND)
+    report.notes.append(f"{venue}: spin / {theirs.name}, the whole way: {ratio(ours.series, theirs.series):.3f}")
+    report.notes.append(f"{venue}: traced / untraced, p50: {ratio(ours.series, ways['untraced'].series):.3f}")
+    report.notes.append(f"{venue}: {sum(way.broken for way in ways.values())} traces broken or without an answer")
+    shown = [way for name, way in ways.items() if name != "untraced"]
+    report.notes.append(f"{venue + ', p50 in us':<18}" + "".join(f"{way.name:>13}" for way in shown))
+    for hop in SHOWN:
+        figures = "".join(f"{way.hop(hop)['p50'] / 1e3:>13.1f}" for way in shown)
+        report.notes.append(f"{hop:<18}{figures}   {hops.DESCRIPTIONS[hop]}")
+    report.tables[venue] = {way.name: {hop: way.hop(hop) for hop in SHOWN} for way in shown}
+
+
+def main() -> int:
+    options = options_of(
+        __doc__ or "", 50_000, 5, lambda parser: parser.add_argument("--venues", default=",".join(SHAPES))
+    )
+    core, other = cores()
+    pin(core)
+    venues = options.venues.split(",")
+    found = {venue: {name: Way(venue, name) for name in (*WAYS, "untraced")} for venue in venues}
+    for _ in range(options.blocks):
+        for ways in found.values():
+            for name, way in ways.items():
+                way.block(max(20, int(options.samples * SHARES.get(name, 1.0)) // options.blocks), other)
+    every = [way.series for ways in found.values() for way in ways.values()]
+    report = Report("tick_to_trade", [*every, _cost_of_a_trace(options.samples, options.blocks)])
+    for venue, ways in found.items():
+        _report(venue, ways, report)
+    return report.finish(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
