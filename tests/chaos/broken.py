@@ -39,7 +39,7 @@ def commit_after_send() -> None:
             count += 1
         return count
 
-    OrderEngine._send = send  # type: ignore[method-assign]
+    OrderEngine._send = send  # type: ignore[attr-defined]
     TradingEngine._drain = drain  # type: ignore[method-assign]
 
 

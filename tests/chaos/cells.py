@@ -264,6 +264,21 @@ def break_wire(kind: str, state: str, place: Place, stop_s: float, stream: str =
     return {}
 
 
+def break_login(kind: str, place: Place, stop_s: float) -> dict[str, Any]:
+    """The connections are lost with an order open, and `kind` strikes while they are set up again."""
+    begin(place)
+    open_order(place, passive(place))
+    before = _strikes(place, kind)
+    place.fault(kind=kind, **place.venue.login_faults[kind])
+    place.admin("POST", "/admin/connections", {"action": "abort"})
+    place.until(lambda: _strikes(place, kind) > before, f"{kind} strikes", REACH_S)
+    place.clear_faults()
+    settle(place)
+    finish(place)
+    place.supervise(place.venue.waits_s.get(kind, 0.0))
+    return {}
+
+
 def _strikes(place: Place, kind: str) -> int:
     """How often this kind has struck so far."""
     counts = place.admin("GET", "/admin/truth")["faults"].get(kind, {})
@@ -371,6 +386,7 @@ def all_cells(rounds: int, exchange: str, paths: Iterable[str] = ()) -> list[Cel
     for path in paths or venue.paths:
         cells = [*death_table(), *wire_table(venue), *unknown_table(venue, rounds)]
         cells += [Cell("fence/trader", fence, deadline_ms=20_000)]
+        cells += [Cell(f"login/{kind}", partial(break_login, kind)) for kind in venue.login_faults]
         if venue.answer_stream and path == "websocket":
             cells += answer_table(venue)
         every += [replace(cell, name=f"{exchange}/{path}/{cell.name}", venue=exchange, path=path) for cell in cells]

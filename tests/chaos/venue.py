@@ -58,6 +58,8 @@ class ChaosVenue(ABC):
     request_kinds: ClassVar[tuple[str, ...]]
     venue_kinds: ClassVar[tuple[str, ...]]
     """Faults that strike at once, outside of any frame or request."""
+    login_faults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """{kind: where it strikes} of what goes wrong while a private connection is set up."""
     answer_stream: ClassVar[str] = ""
     """The order socket's own frames, where faults can strike them; they go over the path "websocket"."""
     executed_kinds: ClassVar[tuple[str, ...]]

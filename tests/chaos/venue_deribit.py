@@ -26,6 +26,11 @@ SENT_BY: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 SETTINGS = {"settle_currency": '"BTC"'}
 WAITS_S = {"rate_limit": 10.5}
+LOGIN_FAULTS: Mapping[str, Mapping[str, Any]] = {
+    "partial_subscribe": {"stream": "user.changes"},
+    "rate_limit": {"path": "public/auth"},
+    "delay_reply": {"path": "public/auth", "delay_ms": DELAY_MS},
+}
 LINES = 2
 """That are told of each order: the engine's and the position server's."""
 WINDOW_MS = 700
@@ -49,6 +54,7 @@ class DeribitVenue(ChaosVenue):
     stream_kinds = STREAM_KINDS
     request_kinds = (*EXECUTION_KINDS, "rate_limit", "delay_reply")
     venue_kinds = VENUE_KINDS
+    login_faults = LOGIN_FAULTS
     executed_kinds = ("unknown_executed", "internal_error_executed", "drop_reply")
     absent_kinds = ("unknown_not_executed", "internal_error_not_executed")
     waits_s = WAITS_S
