@@ -1,10 +1,11 @@
 """A snapshot as Prometheus metrics, in the text format.
 
 The rule: names by Prometheus' conventions (`corelane_`, base units, `_total` where it only rises); every counter of a
-process is corelane_<its name>_total{process} and every histogram corelane_<its name>_seconds{process}. Labels have
-values from the config (processes, venues, instruments, strategies), from the lists of the code (rules, states) and from
-the host's table of limits, so their number is bounded; orders, fills and texts never become labels. What is not known
-is left out, never 0. Called by `monitor.py`; no I/O.
+process is corelane_<its name>_total{process} and every histogram corelane_<its name>_seconds{process}, a stage of the
+trader's trace corelane_trace_<stage>_seconds{process,venue}. Labels have values from the config (processes, venues,
+instruments, strategies), from the lists of the code (rules, states) and from the host's table of limits, so their
+number is bounded; orders, fills and texts never become labels. What is not known is left out, never 0. Called by
+`monitor_http.py`; no I/O.
 """
 
 from __future__ import annotations
@@ -171,17 +172,21 @@ def _counters(counters: Mapping[str, Mapping[str, int]]) -> Iterator[Metric]:
 
 
 def _histograms(lines: Iterable[HistogramLine]) -> Iterator[Metric]:
+    """Those of a process by its name; stages of whole orders ("binance.fill.apply") by their venue too."""
     families: dict[str, HistogramMetricFamily] = {}
     for line in lines:
-        if not _NAME.match(line.name):
+        venue, _, stage = line.name.partition(".")
+        name = f"trace_{stage.replace('.', '_')}" if stage else line.name
+        if not _NAME.match(name):
             continue
-        family = families.get(line.name)
+        labels = {"process": line.process, **({"venue": venue} if stage else {})}
+        family = families.get(name)
         if family is None:
-            text = f"{line.name.replace('_', ' ')}, since the process was first started; bounds are good to 1 %."
-            family = HistogramMetricFamily(f"corelane_{line.name}_seconds", text, labels=["process"])
-            families[line.name] = family
+            text = f"{name.replace('_', ' ')}, since the process was first started; bounds are good to 1 %."
+            family = HistogramMetricFamily(f"corelane_{name}_seconds", text, labels=list(labels))
+            families[name] = family
         buckets = [*zip(_BOUNDS, map(float, line.at_most), strict=True), ("+Inf", float(line.count))]
-        family.add_metric([line.process], buckets, line.sum_ns / 1e9)
+        family.add_metric(list(labels.values()), buckets, line.sum_ns / 1e9)
     yield from families.values()
 
 

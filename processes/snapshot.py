@@ -193,11 +193,16 @@ class DurationSummary:
 
 @dataclass(frozen=True)
 class HopLine:
-    """One hop of a tick or an order through the set, merged over processes. recent: since the snapshot before this."""
+    """One hop of a tick or an order through the set, merged over processes. recent: since the snapshot before this.
+    is_stage: a stage of the trader's trace of whole orders at one venue, like "binance.decode"."""
 
     name: str
     total: DurationSummary
     recent: DurationSummary | None
+
+    @property
+    def is_stage(self) -> bool:
+        return "." in self.name
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from rich.text import Text
 from processes.health import Problem
 from processes.health_rules import Severity, is_silent
 from processes.history import History
-from processes.snapshot import MarketLine, OrderLine, ProcessLine, Snapshot, StrategyLine
+from processes.snapshot import HopLine, MarketLine, OrderLine, ProcessLine, Snapshot, StrategyLine
 
 GOOD, WARN, BAD, QUIET, BID, ASK = "green", "yellow", "bold red", "bright_black", "cyan", "magenta"
 STATES: Final = {"READY": GOOD, "RUNNING": GOOD, "FAILED": BAD, "UNHEALTHY": BAD, "STOPPED": BAD, "NONE": BAD}
@@ -169,8 +169,17 @@ def fills(snapshot: Snapshot) -> Block:
 
 
 def latency(snapshot: Snapshot) -> Block:
+    return _durations("Latency since the start", "hop, µs", [hop for hop in snapshot.hops if not hop.is_stage])
+
+
+def stages(snapshot: Snapshot) -> Block:
+    """The same order from its tick to its end, by venue."""
+    return _durations("From tick to answer, by venue", "stage, µs", [hop for hop in snapshot.hops if hop.is_stage])
+
+
+def _durations(title: str, first: str, hops: list[HopLine]) -> Block:
     columns = (
-        Column("hop, µs"), Column("p50 now", True), Column("p50", True), Column("p90", True, wide=True),
+        Column(first), Column("p50 now", True), Column("p50", True), Column("p90", True, wide=True),
         Column("p99", True), Column("p99.9", True), Column("max", True), Column("count", True),
     )  # fmt: skip
     rows: list[Row] = [
@@ -179,9 +188,9 @@ def latency(snapshot: Snapshot) -> Block:
             micro(hop.total.p90), micro(hop.total.p99), micro(hop.total.p999), micro(hop.total.max),
             f"{hop.total.count:,}",
         ]
-        for hop in snapshot.hops
+        for hop in hops
     ]  # fmt: skip
-    return Block("Latency since the start", columns, rows, key="4")
+    return Block(title, columns, rows, key="4")
 
 
 def limits(snapshot: Snapshot) -> Block:

@@ -40,7 +40,13 @@ VIEWS: Final[dict[str, tuple[str, tuple[Make, ...]]]] = {
             lambda look, history: top_blocks.fills(look.snapshot),
         ),
     ),
-    "4": ("latency", (lambda look, history: top_blocks.latency(look.snapshot),)),
+    "4": (
+        "latency",
+        (
+            lambda look, history: top_blocks.latency(look.snapshot),
+            lambda look, history: top_blocks.stages(look.snapshot),
+        ),
+    ),
     "5": (
         "limits",
         (

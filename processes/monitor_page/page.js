@@ -215,8 +215,10 @@ function drawTables(set) {
         one.pid || "–", one.core < 0 ? "any" : one.core,
         {text: one.connections.map(link => link.state.toLowerCase()).join(" "), kind: one.connections.every(link => link.state === "UP") ? "good" : "warn"}, one.text];
     }));
-  table(byId("latency"), [["hop", "text"], ["count"], ["p50"], ["p90"], ["p99"], ["p99.9"], ["max"]],
-    set.hops.map(one => [words(one.name), number(one.total.count, 0), micro(one.total.p50), micro(one.total.p90), micro(one.total.p99), micro(one.total.p999), micro(one.total.max)]));
+  for (const [id, heading, stages] of [["latency", "hop", false], ["stages", "stage", true]])
+    table(byId(id), [[heading, "text"], ["count"], ["p50"], ["p90"], ["p99"], ["p99.9"], ["max"]],
+      set.hops.filter(one => one.name.includes(".") === stages).map(({name, total}) => [words(name), number(total.count, 0),
+        micro(total.p50), micro(total.p90), micro(total.p99), micro(total.p999), micro(total.max)]));
 
   table(byId("balances"), [["venue", "text"], ["currency", "text"], ["wallet"], ["available"], ["unrealized"], ["told"]],
     all(venue => venue.balances).map(([venue, one]) => [venue.name, one.currency, number(one.wallet, 4), number(one.available, 4), signed(one.unrealized_pnl, one.currency), `${age(one.age_ms)} ago`]));

@@ -121,3 +121,13 @@ def test_a_counter_with_a_name_that_prometheus_does_not_take_is_left_out() -> No
     names = {name for name, _ in samples(odd)}
     assert "corelane_good_total" in names
     assert not {name for name in names if "1st" in name or "B" in name}
+
+
+def test_stages_of_whole_orders_are_told_by_venue() -> None:
+    line = snapshot().histograms[0]
+    lines = [replace(line, name="binance.fill.apply"), replace(line, name="deribit.fill.apply")]
+    for venue_name in ("binance", "deribit"):
+        found = value(
+            snapshot(histograms=lines), "corelane_trace_fill_apply_seconds_count", process="trader", venue=venue_name
+        )
+        assert found == 10.0

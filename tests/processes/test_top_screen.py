@@ -12,9 +12,9 @@ from rich.cells import cell_len
 from processes import top_blocks
 from processes.health import Health, Look
 from processes.history import History
-from processes.snapshot import BalanceLine, BudgetLine, ConnectionLine, KillSwitchLine, Snapshot
+from processes.snapshot import BalanceLine, BudgetLine, ConnectionLine, HopLine, KillSwitchLine, Snapshot
 from processes.top_screen import HELP, VIEWS, Shown, lines
-from tests.processes.snapshots import fill, market, order, process, snapshot, strategy, venue
+from tests.processes.snapshots import SUMMARY, fill, market, order, process, snapshot, strategy, venue
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -150,3 +150,12 @@ def test_a_profit_that_is_not_known_is_no_zero() -> None:
 
 def test_an_account_is_not_shown_by_its_hash() -> None:
     assert not any("0123456789abcdef" in row for row in seen(Shown(view="5")))
+
+
+def test_stages_of_whole_orders_stand_apart_from_the_hops() -> None:
+    stage = HopLine("binance.tick_to_answer", SUMMARY, None)
+    mixed = look(snapshot(hops=[*snapshot().hops, stage]))
+    rows = seen(Shown(view="4"), of=mixed)
+    assert rows.index(next(row for row in rows if row.startswith("From tick to answer"))) > 3
+    assert any(row.startswith("binance.tick to answer") for row in rows)
+    assert not any("binance.tick" in row for row in seen(Shown(), of=mixed))
