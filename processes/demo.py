@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
-from processes import demo_owners, demo_report, demo_script, demo_venue, trader_restart
+from processes import demo_owners, demo_report, demo_script, demo_venue, placement, trader_restart
 from processes.config import Config, load_config
 from processes.control import ControlError, ask
 from processes.control_arguments import called_as
@@ -72,7 +72,7 @@ def run(options: DemoOptions) -> int:
         sys.stdout.flush()
         with _Stops() as stops:
             _trade(config, options, actions, report, stops)
-        report.processes_left = len(_processes_naming(str(path)))
+        report.processes_left = len(_processes_started())
         report.segments_left = len(Segment.names(f"/corelane.{config.instance.name}."))
     finally:
         if options.keep:
@@ -322,16 +322,17 @@ class _Stops:
         self.early = True
 
 
-def _processes_naming(text: str) -> list[int]:
-    """Pids of other processes with this text in their command line: the temporary config's path is in each of ours."""
-    found = []
+def _processes_started() -> list[int]:
+    """Pids of processes that this one's supervisor started: it put its own pid into their environment. One that only
+    watches (`corelane top` in another terminal) is none of ours, though it names our config."""
+    found, mark = [], f"{placement.PARENT_VARIABLE}={os.getpid()}".encode()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
-                if text.encode() in (entry / "cmdline").read_bytes():
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
                     found.append(int(entry.name))
             except OSError:
-                continue  # it ended while we looked
+                continue  # it ended while we looked, or is another user's
     return found
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from processes.demo import _remove_stale
+from processes.demo import _processes_started, _remove_stale
 from processes.exit_codes import ExitCode
 from shm.segment import Segment
 
@@ -196,3 +196,25 @@ def test_an_unknown_fault_plan_is_one_sentence(directory):
     _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == ExitCode.CONFIG
     assert err.strip() == "corelane: --fault-plan: found 'some', expected none or random or trader"
+
+
+def test_who_only_watches_a_demo_is_not_taken_for_one_of_its_processes(directory):
+    sleep = [
+        sys.executable,
+        "-c",
+        "import sys; print('up', flush=True); sys.stdin.read()",
+        f"{directory}/corelane.toml",
+    ]
+    marked = {**os.environ, "CORELANE_PARENT": str(os.getpid())}
+    with contextlib.ExitStack() as stack:
+        ours, watcher = (
+            stack.enter_context(
+                subprocess.Popen(sleep, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            for environment in (marked, {**os.environ})
+        )
+        for process in (ours, watcher):
+            wait_for_line(process, "up")
+        assert _processes_started() == [ours.pid]
+        for process in (ours, watcher):
+            process.kill()
