@@ -37,6 +37,7 @@ from exchanges.order_instruments import OrderInstrument, OrderInstruments
 from exchanges.order_store import OrderStore
 from exchanges.risk_gate import RiskGate
 from exchanges.risk_limits import RiskLimits
+from processes.config import VenueConfig
 from shm.clock import monotonic_ns
 from shm.counters import Counters, CountersReader
 from shm.doorbell import Doorbell
@@ -218,11 +219,10 @@ class Pipeline:
         counters = Counters(segment(f"counters.trading_engine.{name}"), COUNTERS, HISTOGRAMS)
         log = logging.getLogger("bench")
         url = f"ws://127.0.0.1:{port}{ORDERS}"
-        settings: Any = SimpleNamespace(
-            environment="simulator", symbols=[self._shape.symbol], rest_url=f"http://127.0.0.1:{port}",
-            stream_url=url, ws_api_url=url, order_path="websocket", receive_window_ms=5_000, stale_after_ms=2_000,
-            settle_currency="USDT",
-        )  # fmt: skip
+        rest = f"http://127.0.0.1:{port}"
+        settings = VenueConfig(
+            symbols=[self._shape.symbol], environment="simulator", rest_url=rest, stream_url=url, ws_api_url=url
+        )
         ids: Any = SimpleNamespace(id=lambda symbol: instrument.id, symbol=lambda number: self._shape.symbol)
         credentials = SimpleNamespace(api_key="k" * 64, secret=secret)
         context = ExchangeContext(
