@@ -62,7 +62,7 @@ def truth(url: str, symbols: tuple[str, ...]) -> VenueTruth:
 def parse(account: dict[str, Any], symbols: tuple[str, ...]) -> VenueTruth:
     """One account's truth as JSON -> what is compared. Money in several currencies is added up as numbers, on both
     sides alike."""
-    positions = account["positions"]
+    positions, orders = account["positions"], _whole_orders(account["orders"])
     purses = list(account["currencies"].values()) if "currencies" in account else [account]
     return VenueTruth(
         money=Money(
@@ -76,7 +76,7 @@ def parse(account: dict[str, Any], symbols: tuple[str, ...]) -> VenueTruth:
         ),
         orders={
             (str(order["order_id"]), STATES.get(order["state"], order["state"]), Decimal(order["filled"]))
-            for order in account["orders"]
+            for order in orders
         },
         trades={(trade["symbol"], _trade_number(trade)) for trade in account["trades"]},
         open_orders=sum(1 for order in account["orders"] if order["open"]),
@@ -90,6 +90,20 @@ def parse(account: dict[str, Any], symbols: tuple[str, ...]) -> VenueTruth:
             for order in account["orders"]
         ],
     )
+
+
+def _whole_orders(orders: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """GRVT has no amend: an order that was replaced is several there, whose client order ids differ in bits 24 to 31.
+    They stand as one, with the last one's id and state and what all traded; elsewhere each stands for itself."""
+    whole: dict[str, dict[str, Any]] = {}
+    for order in orders:
+        key = str(order["order_id"])
+        if key.startswith("0x"):
+            key = str(int(order["client_order_id"]) & ~(0xFF << 24))
+        before = whole.pop(key, None)
+        filled = Decimal(order["filled"]) + (Decimal(before["filled"]) if before else 0)
+        whole[key] = {**order, "filled": filled}
+    return list(whole.values())
 
 
 def _trade_number(trade: Mapping[str, Any]) -> str:

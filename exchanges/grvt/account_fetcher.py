@@ -51,6 +51,7 @@ POSITIONS: Final = "v1/positions"
 ACCOUNT_SUMMARY: Final = "v1/account_summary"
 CANCEL_ALL: Final = "v1/cancel_all_orders"
 COUNTDOWN: Final = "v1/cancel_on_disconnect"
+RECENT_NS: Final = 60_000_000_000
 PERPETUAL: Final = "Perp"
 CREATE_MARGIN_NS: Final = 1_000_000_000
 """Two parts of the venue stamp creates and fills."""
@@ -92,7 +93,34 @@ class GrvtAccountFetcher:
 
     async def order(self, symbol: str, client_order_id: int) -> OrderEvent | None:
         """STATUS of one order by our id, its present leg; None: the venue says that it knows no such order."""
-        return await self._order({"client_order_id": str(self._codec.wire_id(client_order_id))})
+        found = await self.present_leg(client_order_id)
+        if found is None and self._codec.legs.watch_of(client_order_id) is not None:
+            raise VenueUnavailable(f"order {client_order_id} is being replaced: asked again")
+        return found
+
+    async def present_leg(self, client_order_id: int) -> OrderEvent | None:
+        """The same for a replacement, to which the silence on its new leg is an answer."""
+        codec = self._codec
+        for _ in range(MOST_LEGS):
+            body = await self._found({"client_order_id": str(codec.wire_id(client_order_id))})
+            if body is None:
+                return None
+            try:
+                return codec.decode_order(body, monotonic_ns())
+            except UnknownLegs as unknown:
+                await self.learn_legs(unknown.order_id)  # another leg may be the present one
+            except MalformedMessage as failure:
+                raise VenueUnavailable(str(failure)) from failure
+        raise VenueUnavailable("the legs of an order could not be learned")
+
+    async def absent(self, client_order_id: int) -> bool:
+        """Whether neither open orders nor fills of the last minute know the present leg of this order."""
+        wire = str(self._codec.wire_id(client_order_id))
+        if any(str(order.metadata.client_order_id) == wire for order in await self.every_open_order()):
+            return False
+        since = self._clock.now_ns() - RECENT_NS
+        body = await self._call(FILL_HISTORY, {"limit": PAGE_LIMIT, "start_time": str(since)})
+        return wire not in await self._read(lambda raw, _time: self._codec.decode_fill_ids(raw), body)
 
     async def order_by_exchange_id(self, symbol: str, exchange_order_id: bytes) -> OrderEvent | None:
         """The same by the venue's id."""
@@ -195,9 +223,12 @@ class GrvtAccountFetcher:
 
     async def forbid(self, client_order_id: int) -> int:
         """Let the venue kill this order's present leg should its create still arrive; for how long it will, ns."""
-        query = {"client_order_id": str(self._codec.wire_id(client_order_id)), "time_to_live_ms": TIME_TO_LIVE}
-        await self._call(CANCEL, query, Lane.CANCEL, bucket=CANCELS)
+        await self._forbid(self._codec.wire_id(client_order_id))
         return TIME_TO_LIVE_LIMIT_MS * 1_000_000
+
+    async def _forbid(self, wire: int) -> None:
+        query = {"client_order_id": str(wire), "time_to_live_ms": TIME_TO_LIVE}
+        await self._call(CANCEL, query, Lane.CANCEL, bucket=CANCELS)
 
     async def arm_countdown(self, countdown_ms: int) -> None:
         """Cancel everything of the account after that many ms without another call; 0: off."""
@@ -264,15 +295,18 @@ class GrvtAccountFetcher:
     async def learn_legs(self, order_id: int) -> None:
         """Ask for the legs of an order one after the other; the last that the venue knows is the present one."""
         before = traded = 0
+        over = False
         for leg in range(MOST_LEGS):
             body = await self._found({"client_order_id": str(wire_id(order_id, leg))})
             if body is None:
                 if leg:
+                    if over:  # what an earlier engine sent in its last moment may still be on its way
+                        await self._forbid(wire_id(order_id, leg))
                     break
                 raise VenueUnavailable(f"order {order_id}: the venue does not know its first leg")
             before += traded
             try:
-                _, traded = self._codec.decode_leg(body)
+                over, traded = self._codec.decode_leg(body)
             except MalformedMessage as failure:
                 raise VenueUnavailable(str(failure)) from failure
             present = leg

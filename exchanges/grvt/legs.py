@@ -9,13 +9,19 @@ The rule: facts count for the order as a whole: its quantity and traded quantity
 before it traded. Of an earlier leg only fills are news. Where a leg is seen whose forerunners are not known here (after
 a restart), `UnknownLegs` says so, and account_fetcher.py asks the venue for them.
 
-Who calls it: order_codec.py, account_fetcher.py, replacement.py.
+While a replacement runs (`LegWatch`), the end of the leg that goes is not the end of the order.
+
+Who calls it: order_codec.py, account_fetcher.py, replacement.py, oms.py.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
+
+from shm.layout import TERMINAL_STATES, OrderState, Reason
+from shm.records import OrderEvent
 
 LEG_SHIFT: Final = 24
 MOST_LEGS: Final = 256
@@ -55,11 +61,76 @@ class Standing(NamedTuple):
     before: int = 0
 
 
+class LegWatch:
+    """A replacement under way: the end of the leg that goes, and the first word on the one that comes."""
+
+    def __init__(self, leg: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.leg = leg
+        self.ended: asyncio.Future[OrderEvent] = loop.create_future()
+        self.begun: asyncio.Future[OrderEvent] = loop.create_future()
+        self.expiration_ns = 0
+        """The end of life in the signature of the leg that goes, ns UTC."""
+        self.canceled = False
+        """Somebody canceled the order meanwhile: no new leg."""
+        self.never_open = False
+        """The new leg was rejected by the matching engine."""
+
+    def see(self, fact: OrderEvent, leg: int, expiration_ns: int) -> None:
+        """A fact of the order, counted for the whole of it. The end of the leg that goes is not the order's: it is kept
+        here, and `fact` says that the order works."""
+        if leg == self.leg and fact.order_state in TERMINAL_STATES:
+            if not self.ended.done():
+                self.expiration_ns = expiration_ns
+                self.ended.set_result(fact.copy())
+            if fact.order_state != OrderState.FILLED:
+                fact.order_state = OrderState.PARTIALLY_FILLED if fact.cumulative_quantity else OrderState.OPEN
+                fact.reason = Reason.NONE
+        elif leg == self.leg + 1 and not self.begun.done():
+            self.begun.set_result(fact.copy())
+
+
 class Legs:
     """Of the orders that have more than one leg, or were asked about."""
 
     def __init__(self) -> None:
         self._standing: OrderedDict[int, Standing] = OrderedDict()
+        self._watches: dict[int, LegWatch] = {}
+        self._canceled: OrderedDict[int, None] = OrderedDict()
+
+    # --- cancels and replacements -----------------------------------------------------------------------------------
+    def cancel(self, order_id: int) -> None:
+        """A cancel of the order is sent: it is not replaced any more, and a replacement under way brings no new leg."""
+        if (watch := self._watches.get(order_id)) is not None:
+            watch.canceled = True
+        _remember(self._canceled, order_id, None)
+
+    def uncancel(self, order_id: int) -> None:
+        """The venue refused it."""
+        self._canceled.pop(order_id, None)
+
+    def is_canceled(self, order_id: int) -> bool:
+        return order_id in self._canceled
+
+    def watch(self, order_id: int, leg: int, loop: asyncio.AbstractEventLoop) -> LegWatch:
+        """The replacement of leg `leg` begins."""
+        self._watches[order_id] = watch = LegWatch(leg, loop)
+        return watch
+
+    def watch_of(self, order_id: int) -> LegWatch | None:
+        """The replacement that runs."""
+        return self._watches.get(order_id)
+
+    def forget_watch(self, order_id: int, watch: LegWatch) -> None:
+        """This one is over; the next may run already."""
+        if self._watches.get(order_id) is watch:
+            del self._watches[order_id]
+
+    def cancel_watches(self) -> None:
+        """Everything is pulled: no replacement brings a new leg."""
+        for watch in self._watches.values():
+            watch.canceled = True
+
+    # --- legs -------------------------------------------------------------------------------------------------------
 
     def known(self, order_id: int) -> bool:
         return order_id in self._standing
@@ -69,9 +140,7 @@ class Legs:
 
     def stand(self, order_id: int, leg: int, before: int) -> None:
         """Leg `leg` is the present one."""
-        self._standing[order_id] = Standing(leg, before)
-        if len(self._standing) > REMEMBERED:
-            self._standing.popitem(last=False)
+        _remember(self._standing, order_id, Standing(leg, before))
 
     def wire_id(self, order_id: int) -> int:
         """The present leg's id. Raises ValueError."""
@@ -79,3 +148,11 @@ class Legs:
 
 
 _FIRST: Final = Standing()
+_T = TypeVar("_T")
+
+
+def _remember(table: OrderedDict[int, _T], order_id: int, value: _T) -> None:
+    """The newest, bounded."""
+    table[order_id] = value
+    if len(table) > REMEMBERED:
+        table.popitem(last=False)

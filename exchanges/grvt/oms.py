@@ -24,6 +24,8 @@ within the request's deadline. A create that hung in the network for longer than
 alive on the stream and told so (`contradictions`), and the next audit looks too. A cancel is sent again (harmless), a
 create never.
 
+There is no amend: a REPLACE is a cancel and a new order, one after the other (replacement.py).
+
 The venue's switch: cancel_on_disconnect counts down for the whole account, so arming any symbol arms all.
 
 The login is renewed by its own clock; a call that is refused for want of one (1000) was not carried out, and goes once
@@ -52,12 +54,13 @@ from exchanges.grvt.order_codec import CANCEL, CREATE, QUERY
 from exchanges.grvt.order_connection import OrderConnection
 from exchanges.grvt.order_messages import Reply
 from exchanges.grvt.order_socket import GrvtOrderSocket
+from exchanges.grvt.replacement import Replacements
 from exchanges.grvt.user_stream import GrvtUserStream
-from exchanges.order_instruments import OrderInstruments
+from exchanges.order_instruments import OrderInstrument, OrderInstruments
 from exchanges.order_wire import UnsupportedRequest
 from exchanges.request_failure import NotSent
 from exchanges.venue_oms import NS_PER_MS, VenueOMS
-from exchanges.verdict import Verdict
+from exchanges.verdict import Outcome, Verdict
 from shm.clock import monotonic_ns
 from shm.layout import OrderState, Reason, RequestType
 from shm.records import OrderEvent, OrderRequest
@@ -127,6 +130,19 @@ class GrvtOMS(VenueOMS[_Message, Reply, GrvtAccountFetcher]):
                 on_down=lambda why: context.log.warning("order socket is down (%s): orders go over REST", why),
             )
             self._session.on_login = self._socket.renew
+        self._replacements = Replacements(
+            self._codec,
+            self._connection.fetcher,
+            ask=self._ask,
+            log_in_again=self._log_in_again,
+            cancel=self._submit,
+            guard=guard,
+            tell=self._tell,
+            tell_soon=self._tell_soon,
+            tell_sent=self._tell_sent,
+            encode=self._encode,
+            log=context.log,
+        )
         self._armed = (0, 0)
         """Countdown (ms) that was armed last, and when (CLOCK_MONOTONIC ns)."""
 
@@ -170,6 +186,14 @@ class GrvtOMS(VenueOMS[_Message, Reply, GrvtAccountFetcher]):
         self._stream.close()
 
     # --- requests ---------------------------------------------------------------------------------------------------
+    def cancel(self, request: OrderRequest) -> None:
+        self._codec.legs.cancel(request.client_order_id)
+        self._submit(request)
+
+    def replace(self, request: OrderRequest) -> None:
+        if (rest := self._replacements.begin(request)) is not None:
+            self._spawn(rest)
+
     def _encode(self, request: OrderRequest) -> _Message:
         kind = request.request_type
         if kind == RequestType.NEW:
@@ -178,7 +202,7 @@ class GrvtOMS(VenueOMS[_Message, Reply, GrvtAccountFetcher]):
             return CANCEL, self._codec.encode_cancel(request)
         if kind == RequestType.QUERY:
             return QUERY, self._codec.encode_query(request)
-        raise UnsupportedRequest("grvt has no amend")
+        raise UnsupportedRequest("grvt has no amend: replacement.py does it")
 
     def _seal(self, request: OrderRequest, message: _Message) -> tuple[int, bytes]:
         assert self._socket is not None
@@ -196,6 +220,15 @@ class GrvtOMS(VenueOMS[_Message, Reply, GrvtAccountFetcher]):
     async def _transmit(self, request: OrderRequest, message: _Message) -> Reply:
         return await self._connection.fetcher.send(*message)
 
+    async def _ask(self, route: str, body: dict[str, Any]) -> Reply:
+        """A call over the path that is usable now. Raises NotSent, OutcomeUnknown."""
+        if self._socket is not None and self._socket.usable:
+            reply = await self._socket.ask(route, body)
+            self._about_socket(reply)
+            return reply
+        await self._before_rest()
+        return await self._connection.fetcher.send(route, body)
+
     # --- outcomes ---------------------------------------------------------------------------------------------------
     def _about_socket(self, reply: Reply) -> None:
         if reply.error is not None and reply.error.code == NOT_LOGGED_IN and self._socket is not None:
@@ -209,6 +242,12 @@ class GrvtOMS(VenueOMS[_Message, Reply, GrvtAccountFetcher]):
         self._budget.note(fact.error_code, bucket, self.clock.now_ns(), sent_ns + self.clock.offset_ns)
         if fact.error_code == NOT_LOGGED_IN and self._heals(request, fact, self._log_in_again):
             return
+        if (
+            verdict is not None
+            and request.request_type == RequestType.CANCEL
+            and verdict.outcome is not Outcome.UNKNOWN
+        ):
+            self._codec.legs.uncancel(request.client_order_id)
         if fact.order_state == OrderState.PENDING_NEW:
             self._stream.expect_word(sent_ns)
         self._tell_answers(request, verdict, [fact])
@@ -224,6 +263,11 @@ class GrvtOMS(VenueOMS[_Message, Reply, GrvtAccountFetcher]):
         except VenueRefused as refused:
             self._fail(refused)
             raise VenueUnavailable(str(refused)) from refused
+
+    # --- cancel all -------------------------------------------------------------------------------------------------
+    async def _cancel_symbol(self, instrument: OrderInstrument, failures: list[str]) -> None:
+        self._codec.legs.cancel_watches()
+        await super()._cancel_symbol(instrument, failures)
 
     # --- private stream ---------------------------------------------------------------------------------------------
     def _on_message(self, stream: str, feed: bytes, receive_time_ns: int) -> None:

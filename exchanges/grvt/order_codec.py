@@ -361,6 +361,10 @@ class OrderCodec:
         over = code(STATES, order.state.status, "order status") in TERMINAL_STATES
         return over, _number(order.state.traded_size[0], instrument.quantity_scale)
 
+    def decode_fill_ids(self, body: bytes) -> set[str]:
+        """Client order ids of a page of fill_history, as the venue has them. Raises MalformedMessage."""
+        return {str(fill.client_order_id) for fill in decode(self._fills, body, "fill_history").result}
+
     def decode_create_time(self, body: bytes) -> int:
         """Of an answer of order: when it was created, ns UTC. Raises MalformedMessage."""
         return int(self._one_order(body).metadata.create_time)
@@ -413,7 +417,19 @@ class OrderCodec:
             fact.order_state = OrderState.CANCELED
         if fact.order_state in (OrderState.CANCELED, OrderState.REJECTED) and fact.reason == Reason.VENUE_EXPIRED:
             fact.order_state = OrderState.EXPIRED
+        if wire and (leg_of(wire) or self.legs.watch_of(fact.client_order_id) is not None):
+            self._count_for_the_order(fact, leg_of(wire), int(order.signature.expiration))
         return fact
+
+    def _count_for_the_order(self, fact: OrderEvent, leg: int, expiration_ns: int) -> None:
+        """A leg's word as the word on the order: that a later leg was rejected is the end of an order that was open."""
+        watch = self.legs.watch_of(fact.client_order_id)
+        if leg and fact.order_state == OrderState.REJECTED:
+            fact.order_state = OrderState.CANCELED
+            if watch is not None and leg == watch.leg + 1:
+                watch.never_open = True
+        if watch is not None:
+            watch.see(fact, leg, expiration_ns)
 
     def _leg(self, fact: OrderEvent, wire: int, create_time_ns: int) -> tuple[bool, int]:
         """Whether a later leg of the order stands, and what was traded before this one. Raises UnknownLegs."""
@@ -457,7 +473,9 @@ class OrderCodec:
         fact = self._order_fact(decode(self._order, feed, "v1.order"), receive_time_ns)
         if fact is not None:
             fact.flags |= FactFlag.STREAM
-            fact.event_type = _event_of(fact)
+            fact.event_type = EventType.STATUS if self.legs.known(fact.client_order_id) else _event_of(fact)
+            if fact.order_state in END_EVENTS:
+                fact.event_type = _event_of(fact)
         return fact
 
     def fill(self, feed: bytes, receive_time_ns: int) -> OrderEvent | None:

@@ -62,6 +62,12 @@ class OrderState(Struct, frozen=True):
     reject_reason: str = "UNSPECIFIED"
 
 
+class OrderSignature(Struct, frozen=True):
+    """`expiration` is the end of the order too."""
+
+    expiration: WireTime = "0"
+
+
 class Order(Struct, frozen=True):
     """Element of open_orders, `result` of create_order and order, feed of v1.order. order_id 0x00: none yet."""
 
@@ -73,6 +79,7 @@ class Order(Struct, frozen=True):
     is_market: bool | None = False
     post_only: bool | None = False
     reduce_only: bool | None = False
+    signature: OrderSignature = OrderSignature()
 
 
 class OrderReply(Struct, frozen=True):

@@ -90,6 +90,11 @@ class GrvtOrderSocket:
         """Hand a call to the socket. False: no byte left."""
         return self._socket.send(identity, message, waiter)
 
+    async def ask(self, route: str, body: Mapping[str, Any]) -> Reply:
+        """Send a call and wait for its reply. Raises NotSent or OutcomeUnknown."""
+        identity = self._socket.next_identity()
+        return await self._socket.ask(identity, self._codec.encode_call(route, body, identity))
+
     def session_lost(self) -> None:
         """A call was refused for want of a login: log in anew, and open another line with that."""
         line = self._socket.line

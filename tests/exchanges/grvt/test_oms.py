@@ -5,27 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from exchanges.adapter import VenueRefused
-from exchanges.grvt.codec import trade_number
-from exchanges.grvt.legs import order_of
-from exchanges.grvt.simulator import SimulatorOptions, SimulatorServer, serve
+from exchanges.grvt.simulator import SimulatorServer, serve
 from shm.layout import EventType, ExecFlag, Liquidity, OrderState, OrderType, Reason, RequestType, Side, TimeInForce
-from tests.exchanges.grvt.live_engine import PERPETUAL, LiveEngine, live
-from tests.exchanges.grvt.simulator_client import SUB, order
+from tests.exchanges.grvt.live_engine import (
+    FAR,
+    PERPETUAL,
+    SUB,
+    LiveEngine,
+    best,
+    check_agreement,
+    live,
+    options,
+    orders,
+)
+from tests.exchanges.grvt.simulator_client import order
 
 E = EventType
 S = OrderState
-FAR = 20_000
-"""Below the best bid, in price mantissas."""
 PATHS = ("websocket", "rest")
-
-
-def options(**changes: Any) -> SimulatorOptions:
-    return SimulatorOptions(**{"symbols": ("BTC_USDT_Perp",), "seed": 3} | changes)
 
 
 @pytest.fixture
@@ -40,38 +41,6 @@ async def server() -> AsyncIterator[SimulatorServer]:
 async def engine(server: SimulatorServer, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[LiveEngine]:
     async with live(server, tmp_path, order_path=request.param) as one:
         yield one
-
-
-def best(server: SimulatorServer) -> tuple[int, int]:
-    """Best bid and ask in price mantissas."""
-    book = server.venue.book("BTC_USDT_Perp")
-    return int(book.best_bid * 10), int(book.best_ask * 10)
-
-
-def orders(server: SimulatorServer) -> list[dict[str, Any]]:
-    """The venue's truth of the account's orders."""
-    found: list[dict[str, Any]] = server.truth(SUB)["accounts"][SUB]["orders"]
-    return found
-
-
-def check_agreement(server: SimulatorServer, engine: LiveEngine) -> None:
-    """Orders, their states and filled quantities (of all legs together), and trades of both sides are the same."""
-    truth = server.truth(SUB)["accounts"][SUB]
-    theirs: dict[int, list[dict[str, Any]]] = {}
-    for one in truth["orders"]:
-        theirs.setdefault(order_of(int(one["client_order_id"])), []).append(one)
-    assert {event.client_order_id for event in engine.events() if event.exchange_order_id} == set(theirs)
-    for order_id, legs in theirs.items():
-        known = engine.store.get(order_id)
-        assert known is not None
-        state = S(known.state)
-        assert {S.OPEN: "NEW"}.get(state, state.name) == legs[-1]["state"], legs
-        assert known.exchange_order_id.decode() == legs[-1]["order_id"]
-        assert known.cumulative_quantity == sum(round(float(leg["filled"]) * 1000) for leg in legs)
-    fills = [event for event in engine.events() if event.event_type == E.FILL]
-    assert sorted(event.text.decode() for event in fills) == sorted(trade["trade_id"] for trade in truth["trades"])
-    assert all(int(event.trade_id) == trade_number(event.text.decode()) for event in fills)
-    assert len({event.trade_id for event in fills}) == len(fills)
 
 
 # --- the ordinary life ------------------------------------------------------------------------------------------------
