@@ -92,8 +92,7 @@ class GrvtOrderSocket:
 
     async def ask(self, route: str, body: Mapping[str, Any]) -> Reply:
         """Send a call and wait for its reply. Raises NotSent or OutcomeUnknown."""
-        identity = self._socket.next_identity()
-        return await self._socket.ask(identity, self._codec.encode_call(route, body, identity))
+        return await self._socket.ask(*self.message(route, body))
 
     def session_lost(self) -> None:
         """A call was refused for want of a login: log in anew, and open another line with that."""

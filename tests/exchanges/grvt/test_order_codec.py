@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from hypothesis import given
@@ -15,13 +17,28 @@ from hypothesis import strategies as st
 from exchanges.adapter import ConfigurationError
 from exchanges.grvt.auth import RequestSigner
 from exchanges.grvt.instruments import SigningTerms
+from exchanges.grvt.legs import UnknownLegs, wire_id
 from exchanges.grvt.order_codec import CREATE, RESTING_LIFE_NS, OrderCodec
+from exchanges.grvt.order_messages import Reply
 from exchanges.grvt.simulator import DEMO_KEY, SimulatorOptions, SimulatorServer
 from exchanges.grvt.simulator_order_calls import read_order
 from exchanges.grvt.simulator_venue import Call
+from exchanges.order_events import FactFlag
 from exchanges.order_instruments import OrderInstrument, OrderInstruments
-from exchanges.order_wire import UnsupportedRequest
-from shm.layout import ExecFlag, OrderType, Side, TimeInForce, client_order_id, instrument_id
+from exchanges.order_wire import MalformedMessage, UnsupportedRequest
+from exchanges.verdict import Outcome
+from shm.layout import (
+    EventType,
+    ExecFlag,
+    OrderState,
+    OrderType,
+    Reason,
+    RequestType,
+    Side,
+    TimeInForce,
+    client_order_id,
+    instrument_id,
+)
 from shm.records import OrderRequest
 from tests.exchanges.grvt.simulator_client import BTC, SUB, logged_in
 
@@ -168,3 +185,132 @@ async def test_the_simulator_takes_and_cancels_it_by_our_id() -> None:
         assert (await client.post("v1/order", **made.encode_query(request())))[1]["result"]["state"][
             "status"
         ] == "CANCELLED"
+
+
+# --- what the venue says ----------------------------------------------------------------------------------------------
+def wire_order(status: str, reason: str = "UNSPECIFIED", traded: str = "0.0", **changes: Any) -> dict[str, Any]:
+    """An order of ours as v1.order tells it."""
+    return {
+        "order_id": "0x010101050390cd89000000007799a374", "sub_account_id": SUB, "is_market": False,
+        "time_in_force": "GOOD_TILL_TIME", "post_only": True, "reduce_only": False,
+        "legs": [{"instrument": BTC, "size": "0.1", "limit_price": "60000.5", "is_buying_asset": False}],
+        "signature": {"signer": "0x00", "expiration": "1790000000000000000", "nonce": 1},
+        "metadata": {"client_order_id": str(OWN_ID), "create_time": "1767359366686762920"},
+        "state": {
+            "status": status, "reject_reason": reason, "book_size": ["0.1"], "traded_size": [traded],
+            "update_time": "1767359366686762921", "avg_fill_price": ["0.0"],
+        },
+    } | changes  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "traded", "kind", "state", "why"),
+    [
+        ("OPEN", "UNSPECIFIED", "0.0", EventType.ACCEPTED, OrderState.OPEN, Reason.NONE),
+        ("OPEN", "UNSPECIFIED", "0.03", EventType.STATUS, OrderState.PARTIALLY_FILLED, Reason.NONE),
+        ("FILLED", "UNSPECIFIED", "0.1", EventType.STATUS, OrderState.FILLED, Reason.NONE),
+        ("CANCELLED", "CLIENT_CANCEL", "0.0", EventType.CANCELED, OrderState.CANCELED, Reason.VENUE_USER_CANCEL),
+        ("CANCELLED", "EXPIRED", "0.0", EventType.EXPIRED, OrderState.EXPIRED, Reason.VENUE_EXPIRED),
+        ("CANCELLED", "IOC_CANCEL", "0.03", EventType.EXPIRED, OrderState.EXPIRED, Reason.VENUE_EXPIRED),
+        ("REJECTED", "IOC_CANCEL", "0.0", EventType.EXPIRED, OrderState.EXPIRED, Reason.VENUE_EXPIRED),
+        ("REJECTED", "FAIL_POST_ONLY", "0.0", EventType.REJECTED, OrderState.REJECTED, Reason.VENUE_POST_ONLY),
+        ("REJECTED", "LIQUIDATION", "0.03", EventType.CANCELED, OrderState.CANCELED, Reason.VENUE_LIQUIDATION),
+        (
+            "CANCELLED", "CLIENT_CANCEL_ON_DISCONNECT_TRIGGERED", "0.0", EventType.CANCELED, OrderState.CANCELED,
+            Reason.DISCONNECTED,
+        ),
+    ],
+)  # fmt: skip
+def test_every_state_of_the_venue_is_told(status, reason, traded, kind, state, why) -> None:
+    fact = codec().order_update(orjson.dumps(wire_order(status, reason, traded)), 5)
+    assert fact is not None
+    assert (fact.event_type, fact.order_state, fact.reason) == (kind, state, why)
+    assert (fact.client_order_id, fact.strategy_id, fact.epoch) == (OWN_ID, 2, 3)
+    assert (fact.side, fact.price, fact.quantity) == (Side.SELL, 600_005, 100)
+    assert fact.cumulative_quantity == round(float(traded) * 1000)
+    assert fact.flags == FactFlag.CUMULATIVE_KNOWN | FactFlag.TERMS_KNOWN | FactFlag.STREAM
+
+
+def test_a_pending_order_says_that_and_nothing_else() -> None:
+    fact, verdict = codec().decode_request_reply(
+        request(request_type=RequestType.NEW), Reply(result=raw({"result": wire_order("PENDING", order_id="0x00")})), 5
+    )
+    assert verdict is None
+    assert (fact.event_type, fact.order_state, fact.flags) == (EventType.STATUS, OrderState.PENDING_NEW, 0)
+    assert fact.exchange_order_id == b""
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_an_order_over_a_socket_is_taken_with_and_without_the_body_around_it(nested: bool) -> None:
+    shown = wire_order("OPEN")
+    reply = Reply(result=raw({"result": shown} if nested else shown))
+    fact, verdict = codec().decode_request_reply(request(request_type=RequestType.QUERY), reply, 5)
+    assert (verdict, fact.order_state) == (None, OrderState.OPEN)
+
+
+@pytest.mark.parametrize("ack", [True, "true"])
+def test_an_ack_is_no_cancel(ack: Any) -> None:
+    cancel = request(request_type=RequestType.CANCEL, request_id=9)
+    fact, verdict = codec().decode_request_reply(cancel, Reply(result=raw({"result": {"ack": ack}})), 5)
+    assert (verdict, fact.event_type, fact.order_state) == (None, EventType.STATUS, OrderState.PENDING_CANCEL)
+    assert (fact.request_id, fact.flags) == (9, 0)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"result": {"ack": False}},
+        {"result": []},
+        {"result": wire_order("MELTED")},
+        {"result": wire_order("OPEN", legs=[])},
+    ],
+)
+@pytest.mark.parametrize("kind", [RequestType.NEW, RequestType.CANCEL])
+def test_a_reply_that_cannot_be_read_leaves_the_outcome_unknown(kind: RequestType, body: dict[str, Any]) -> None:
+    fact, verdict = codec().decode_request_reply(request(request_type=kind), Reply(result=raw(body)), 5)
+    assert verdict is not None
+    assert (verdict.outcome, fact.event_type) == (Outcome.UNKNOWN, EventType.UNKNOWN)
+
+
+def test_an_answer_that_is_not_the_venues_leaves_the_outcome_unknown() -> None:
+    reply = codec().decode_answer(502, b"<html>bad gateway</html>")
+    fact, verdict = codec().decode_request_reply(request(request_type=RequestType.NEW), reply, 5)
+    assert verdict is not None
+    assert (verdict.outcome, fact.event_type, fact.text) == (Outcome.UNKNOWN, EventType.UNKNOWN, b"HTTP 502")
+
+
+def test_a_later_leg_counts_for_the_whole_order() -> None:
+    made = codec()
+    later = wire_order("OPEN", traded="0.03", metadata={"client_order_id": str(wire_id(OWN_ID, 2)), "create_time": "5"})
+    with pytest.raises(UnknownLegs):
+        made.order_update(orjson.dumps(later), 5)
+    made.legs.stand(OWN_ID, 2, 250)
+    fact = made.order_update(orjson.dumps(later), 5)
+    assert fact is not None
+    assert (fact.client_order_id, fact.quantity, fact.cumulative_quantity) == (OWN_ID, 350, 280)
+    earlier = wire_order("CANCELLED", "CLIENT_CANCEL")
+    fact = made.order_update(orjson.dumps(earlier), 5)
+    assert fact is not None
+    assert (fact.order_state, fact.flags & FactFlag.TERMS_KNOWN) == (OrderState.NONE, 0)
+
+
+def test_a_cancel_that_met_no_order_says_so() -> None:
+    feed = {"sub_account_id": SUB, "client_order_id": str(OWN_ID), "cancel_status": "EXPIRED", "update_time": "7"}
+    fact = codec().cancel_outcome(orjson.dumps(feed), 5)
+    assert fact is not None
+    assert (fact.event_type, fact.reason) == (EventType.CANCEL_REJECTED, Reason.VENUE_UNKNOWN_ORDER)
+    assert codec().cancel_outcome(orjson.dumps({**feed, "cancel_status": "DROPPED_DUPLICATE"}), 5) is None
+    assert codec().cancel_outcome(orjson.dumps({**feed, "client_order_id": "12"}), 5) is None
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_nothing_that_comes_breaks_the_codec(body: bytes) -> None:
+    made = codec()
+    for read in (made.order_update, made.fill, made.cancel_outcome, made.decode_order, made.decode_orders):
+        with contextlib.suppress(MalformedMessage):
+            read(body, 5)
+
+
+def raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(orjson.dumps(value))
