@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -371,7 +371,9 @@ class World:
         return True
 
     # --- real parts in place of the remembering ones ------------------------------------------------------------------
-    def with_settlement(self, acceptance_ns: int = 6 * SECOND) -> Settlement:
+    def with_settlement(
+        self, acceptance_ns: int = 6 * SECOND, forbid: Callable[[str, int], Awaitable[int]] | None = None
+    ) -> Settlement:
         settlement = Settlement(
             merger=self.merger,
             store=self.store,
@@ -385,6 +387,7 @@ class World:
             log=self.log,
             spawn=self.spawn,
             sleep=self.sleep,
+            forbid=forbid,
         )
         self.merger.settler = settlement
         return settlement

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchanges.order_events import fact_of_request, refusal
-from exchanges.order_merger import MISSING_FILL_NS
+from exchanges.order_merger import MISSING_FILL_NS, TAKEN_NS
 from shm.layout import EventType, FillPart, OrderState, Reason, RecordKind, RequestType, Side
-from shm.records import OrderEvent
+from shm.records import OrderEvent, OrderRequest
 from tests.exchanges.order_world import BTC, MS, World
 
 E = EventType
@@ -494,3 +494,69 @@ def test_closed_orders_age_out_and_open_ones_never(world: World, tmp_path: Path)
     world.merger.on_timer()
     assert len(world.store) == 1
     assert world.store.get(kept.client_order_id) is not None
+
+
+# --- requests that the venue has taken and not decided about ----------------------------------------------------------
+def taken(world: World, request: OrderRequest, state: OrderState) -> None:
+    fact = fact_of_request(request, E.STATUS)
+    fact.order_state, fact.receive_time_ns = state, world.now
+    world.merger.on_fact(fact)
+
+
+def test_a_taken_create_has_no_answer_yet_and_is_asked_for_when_nothing_comes(world: World) -> None:
+    request = world.send_new()
+    world.tell_sent(request)
+    taken(world, request, S.PENDING_NEW)
+    order = world.store.get(request.client_order_id)
+    assert (world.kinds(), order.accepted, order.state) == ([E.SENT], False, S.PENDING_NEW)
+    world.now += TAKEN_NS - 1
+    world.merger.on_timer()
+    assert world.settler.unknown == []
+    world.now += 1
+    world.merger.on_timer()
+    world.merger.on_timer()
+    assert world.settler.unknown == [(order, None)]
+
+
+def test_a_taken_create_that_the_stream_confirms_is_answered_and_not_asked_for(world: World) -> None:
+    request = world.send_new()
+    world.tell_sent(request)
+    taken(world, request, S.PENDING_NEW)
+    world.merger.on_fact(world.venue.status(world.venue.place(request)))
+    accepted = world.events_of()[-1]
+    assert (accepted.event_type, accepted.request_id) == (E.ACCEPTED, request.request_id)
+    world.now += 2 * TAKEN_NS
+    world.merger.on_timer()
+    assert world.settler.unknown == []
+
+
+def test_a_taken_cancel_is_answered_by_the_end_of_the_order(world: World) -> None:
+    request, order = world.accepted(quantity=10)
+    world.engine.on_request(world.request(RequestType.CANCEL, request.client_order_id))
+    cancel = world.gateway.sent[-1]
+    world.tell_sent(cancel)
+    taken(world, cancel, S.PENDING_CANCEL)
+    assert E.CANCELED not in world.kinds()
+    assert E.CANCEL_REJECTED not in world.kinds()
+    order.state = S.CANCELED
+    end = world.venue.status(order)
+    end.event_type = E.CANCELED
+    world.merger.on_fact(end)
+    canceled = world.events_of()[-1]
+    assert (canceled.event_type, canceled.request_id) == (E.CANCELED, cancel.request_id)
+    world.now += 2 * TAKEN_NS
+    world.merger.on_timer()
+    assert world.settler.unknown == []
+
+
+def test_a_taken_cancel_that_nothing_follows_is_asked_for(world: World) -> None:
+    request, _ = world.accepted(quantity=10)
+    world.engine.on_request(world.request(RequestType.CANCEL, request.client_order_id))
+    cancel = world.gateway.sent[-1]
+    world.tell_sent(cancel)
+    taken(world, cancel, S.PENDING_CANCEL)
+    world.now += TAKEN_NS
+    world.merger.on_timer()
+    ((order, in_flight),) = world.settler.unknown
+    assert order.client_order_id == request.client_order_id
+    assert (in_flight.request_type, in_flight.request_id) == (RequestType.CANCEL, cancel.request_id)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from exchanges.adapter import VenueUnavailable
 from exchanges.order_merger import MISSING_FILL_NS
 from shm.layout import EventType, OrderState, Reason, RequestType
-from shm.records import OrderRequest
+from shm.records import OrderEvent, OrderRequest
 from tests.exchanges.order_world import BTC, MS, SECOND, VenueOrder, World
 
 E = EventType
@@ -241,3 +242,67 @@ async def test_fills_of_an_earlier_life_close_an_order_without_being_told_again(
     await world.settle_down()
     assert E.FILL not in world.kinds(request.client_order_id)
     assert world.events_of()[-1].order_state == S.FILLED
+
+
+# --- venues that take a request before they decide about it -----------------------------------------------------------
+async def test_a_pending_order_is_asked_for_until_the_venue_has_decided(world: World) -> None:
+    request = unknown_new(world)
+    order = world.venue.place(request)
+    order.state = S.PENDING_NEW
+    decided = order.time_ns + 30 * SECOND
+
+    def status(one: VenueOrder) -> OrderEvent:
+        if world.venue_time_ns() >= decided:
+            one.state = S.OPEN
+        fact = plain(one)
+        if one.state == S.PENDING_NEW:
+            fact.flags = 0
+        return fact
+
+    plain = world.venue.status
+    world.venue.status = status  # type: ignore[method-assign]
+    await world.settle_down()
+    assert world.venue_time_ns() >= decided, "PENDING is no absence, however long it lasts"
+    assert (world.events_of()[-1].event_type, world.events_of()[-1].reason) == (E.ACCEPTED, Reason.SETTLED_EXECUTED)
+
+
+async def test_an_order_that_has_no_bound_of_its_own_is_forbidden_once_and_the_bound_counts_from_then(
+    world: World,
+) -> None:
+    forbidden: list[tuple[str, int, int]] = []
+
+    async def forbid(symbol: str, order_id: int) -> int:
+        forbidden.append((symbol, order_id, world.now))
+        return 20 * SECOND
+
+    world.with_settlement(ACCEPTANCE_NS, forbid)
+    request = unknown_new(world)
+    await world.settle_down()
+    assert [one[:2] for one in forbidden] == [("BTCUSDT", request.client_order_id)]
+    assert world.now - forbidden[0][2] >= 20 * SECOND
+    assert world.events_of()[-1].reason == Reason.SETTLED_ABSENT
+
+
+async def test_an_order_that_exists_is_never_forbidden(world: World) -> None:
+    async def forbid(symbol: str, order_id: int) -> int:
+        raise AssertionError("an order that lives was canceled")
+
+    world.with_settlement(ACCEPTANCE_NS, forbid)
+    world.venue.place(unknown_new(world))
+    await world.settle_down()
+    assert world.kinds()[-1] == E.ACCEPTED
+
+
+async def test_a_prohibition_that_fails_is_tried_again(world: World) -> None:
+    failures = iter([True, True, False])
+
+    async def forbid(symbol: str, order_id: int) -> int:
+        if next(failures):
+            raise VenueUnavailable("the venue does not answer")
+        return SECOND
+
+    world.with_settlement(ACCEPTANCE_NS, forbid)
+    unknown_new(world)
+    await world.settle_down()
+    assert world.events_of()[-1].reason == Reason.SETTLED_ABSENT
+    assert next(failures, None) is None
