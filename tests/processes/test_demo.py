@@ -59,10 +59,12 @@ def wait_for_line(process: subprocess.Popen[str], word: str) -> str:
 
 
 def test_it_trades_agrees_and_reports(directory):
-    process = start(directory, "--seconds", "4", "--seed", "3", "--report", str(directory / "demo.json"))
+    process = start(directory, "--seconds", "4", "--seed", "3", "--report", str(directory / "demo.json"), "--monitor")
     out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == ExitCode.OK, out + err
     assert "AGREE: our books and the venue's are the same." in out
+    assert "The page of the monitor: http://127.0.0.1:" in out
+    assert "top -c " in out
     report = json.loads((directory / "demo.json").read_text())
     venue = report["venues"]["binance"]
     assert report["agree"] is True
