@@ -8,7 +8,7 @@ STAMPS := build/stamps
 ARGS   ?=
 SOURCES := $(shell find shm exchanges strategy \( -name '*.pyx' -o -name '*.pxd' -o -name '*.h' \) ! -name 'records.*')
 
-.PHONY: help demo test check systemd-test conformance chaos stress fuzz sanitize bench bench-check clean setup
+.PHONY: help demo test check systemd-test drill conformance chaos stress fuzz sanitize bench bench-check clean setup
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make test   build and run all tests                                  (ARGS=\"tests/shm -k ring\")"
 	@echo "make check  format, lint, types, tests"
 	@echo "make systemd-test  the paper set under a real systemd in a throwaway container (root; says what is missing)"
+	@echo "make drill  the kill switch on a hundred open orders, with engines alive and dead, and how long it took"
 	@echo "make conformance  clients that others wrote trade on our simulator"
 	@echo "make chaos  kill, stop and restart every process at every moment, break the wire   (ARGS=\"--exchange deribit\")"
 	@echo "make stress 10^8 records through the rings under kill -9, 10^7 for flat memory   (ARGS=\"--records 1e7\")"
@@ -55,6 +56,10 @@ conformance: setup $(STAMPS)/conformance
 # Long (about six minutes) and as root: boots systemd over this machine's root file system, and leaves nothing behind.
 systemd-test: setup
 	@CORELANE_SYSTEMD=1 $(BIN)/python -m pytest -v tests/systemd $(ARGS)
+
+# Long (some minutes): a hundred open orders over all venues, and the kill switch; again with every engine killed first.
+drill: setup
+	@CORELANE_DRILL=1 $(BIN)/python -m pytest -v -s tests/drill $(ARGS)
 
 # Every death and wire fault at every moment of an order; goes on where it ended (build/chaos.jsonl holds what is done).
 chaos: setup

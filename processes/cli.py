@@ -348,7 +348,7 @@ def ctl(
     The trader's own: set-param, set-limit, reset-loss, pause, resume, stop, each with a strategy's NAME; swap-strategy
     NAME [FILE.py:Class]; cancel-all; restart [--keep | --cancel], which waits and says how long there were no quotes.
     """
-    from processes import control, control_arguments, trader_restart
+    from processes import control, control_arguments, control_table, trader_restart
 
     run_dir = _load(config).instance.run_dir
     given = control_arguments.parse(command, arguments or [])
@@ -371,8 +371,8 @@ def ctl(
     if as_json:
         typer.echo(json.dumps({"answers": answers, "errors": failed}))
     else:
-        for name, answer in answers.items():
-            typer.echo(f"{name}: " + ", ".join(f"{key}={value}" for key, value in answer.items()))
+        for line in control_table.lines(answers):
+            typer.echo(line)
         for sentence in failed.values():
             typer.echo(f"corelane: {sentence}", err=True)
     raise typer.Exit(ExitCode.NO_ANSWER if failed else ExitCode.OK)
