@@ -77,11 +77,12 @@ def strategies(snapshot: Snapshot, history: History) -> Block:
 
 def _strategy(line: StrategyLine, market: MarketLine | None, history: History) -> Row:
     decimals = 2 if market is None else market.price_decimals
+    unit = Text("" if line.profit is None else f" {line.currency}", QUIET)
     profits = [one.strategies.get(f"{line.name} {line.instrument}", (None, 0.0))[0] for one in history.points()]
     return [
         line.name, line.instrument, Text("stale", WARN) if line.stale else state(line.state), plain(line.position),
         Text(f"{plain(line.lowest)} … {plain(line.highest)}", QUIET),
-        signed(line.profit, line.currency) + Text(f" {line.currency}", QUIET), spark(profits[-SPARKS:]),
+        signed(line.profit, line.currency) + unit, spark(profits[-SPARKS:]),
         money(line.fees, line.currency),
         Text(price(line.bid, decimals), BID), Text(price(line.ask, decimals), ASK), str(line.open_orders),
         f"{line.fills:,}", line.text,

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from processes import top_blocks
 from processes.health import Look
-from processes.health_rules import Severity
+from processes.health_rules import Severity, is_silent
 from processes.history import History
 from processes.top_blocks import BAD, GOOD, QUIET, WARN, WIDE, Block, Row
 
@@ -27,6 +27,8 @@ GAP: Final = 3
 SPACE: Final = "  "
 """Between two columns of a table."""
 STRETCH_LEAST: Final = 8
+PROBLEMS: Final = 8
+"""Rows of problems on a narrow terminal, before anything else."""
 FEW, MOST = 5, 12
 """Rows of one block in an overview, on a narrow and on a wide terminal."""
 
@@ -113,7 +115,7 @@ def _head(look: Look | None, shown: Shown, width: int) -> Text:
     snapshot, problems = look.snapshot, look.problems
     worst = BAD if any(one.severity is Severity.CRITICAL for one in problems) else WARN
     kinds = sorted({venue.environment for venue in snapshot.venues})
-    ready = sum(line.state in ("READY", "PAUSED") for line in snapshot.processes)
+    ready = sum(line.state in ("READY", "PAUSED") and not is_silent(line) for line in snapshot.processes)
     switch = Text("KILL SWITCH ON", "reverse " + BAD) if snapshot.kill_switch.on else Text("kill switch off", QUIET)
     opened = sum(len(venue.orders) for venue in snapshot.venues)
     parts = [
@@ -153,12 +155,14 @@ def _overview(look: Look, history: History, shown: Shown, width: int, room: int)
     trading = [top_blocks.strategies(snapshot, history), top_blocks.markets(snapshot)]
     shown.offset = min(shown.offset, max(len(block.rows) for block in trading))
     trading = [_from(block, min(shown.offset, max(len(block.rows) - 1, 0))) for block in trading]
-    unready = [line for line in snapshot.processes if line.state not in ("READY", "PAUSED")]
+    unready = [line for line in snapshot.processes if line.state not in ("READY", "PAUSED") or is_silent(line)]
     if width < TWO_COLUMNS:
         rest = [top_blocks.latency(snapshot), top_blocks.orders(snapshot), top_blocks.processes(snapshot)]
         if unready:
             rest.insert(0, rest.pop())
-        return _stack([*first, *trading, *rest], width, room, most=FEW)
+        wrong = _stack(first, width, min(room, PROBLEMS + 2))
+        good = _stack([*trading, *rest], width, room - len(wrong) - bool(wrong), most=FEW)
+        return [*wrong, Text(""), *good] if wrong else good
     head = _stack([*first, *trading], width, room, most=MOST)
     left_width = (width - GAP) // 2
     below = room - len(head) - 1

@@ -17,16 +17,17 @@ function ticks(least, most, wanted) {
   const rough = (most - least) / wanted, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map(factor => factor * power).find(size => size >= rough);
   const found = [];
-  for (let index = Math.ceil(least / step - 1e-9); index * step <= most + step * 1e-9; index++) found.push(index * step);
+  for (let index = Math.ceil(least / step - 1e-9); index * step <= most + step * 1e-9; index++) found.push(index * step + 0);  // + 0: no -0
   return found;
 }
 
 const clock = time => new Date(time).toISOString().slice(11, 19);
 
 export class Chart {
-  // show: value → text of the axis and the legend. logarithmic: for values over several powers of ten.
-  constructor(holder, show, {logarithmic = false, zero = false} = {}) {
-    this.show = show; this.logarithmic = logarithmic; this.zero = zero; this.hover = null;
+  // show: value → text of the axis and the legend. logarithmic: for values over several powers of ten. grain: () → the
+  // least difference that show() tells apart.
+  constructor(holder, show, {logarithmic = false, zero = false, grain = () => 0} = {}) {
+    this.show = show; this.grain = grain; this.logarithmic = logarithmic; this.zero = zero; this.hover = null;
     this.svg = svg("svg", {role: "img"});
     this.legend = document.createElement("div"); this.legend.className = "legend";
     const box = document.createElement("div"); box.className = "chart";
@@ -50,6 +51,8 @@ export class Chart {
     for (const value of values) { least = Math.min(least, value); most = Math.max(most, value); }
     if (this.zero) { least = Math.min(least, 0); most = Math.max(most, 0); }
     if (most - least < 1e-12 * Math.max(Math.abs(most), 1e-6)) { const by = Math.abs(most) * 1e-4 || 1; most += by; least -= by; }
+    const lacking = 4 * this.grain() - (most - least);
+    if (lacking > 0) { most += lacking / 2; least -= lacking / 2; }
     const room = (most - least) * 0.06; most += room; least -= room;
 
     let steps = this.logarithmic ? ticks(least, most, 4).filter(value => Number.isInteger(value)) : ticks(least, most, 4);

@@ -21,6 +21,7 @@ const span = s => s < 120 ? `${s.toFixed(0)} s` : s < 7200 ? `${(s / 60).toFixed
 const micro = ns => number(ns / 1000, ns < 99950 ? 1 : 0);
 const duration = ns => ns < 1e6 ? `${micro(ns)} µs` : ns < 1e9 ? `${number(ns / 1e6, ns < 1e7 ? 2 : 1)} ms` : `${number(ns / 1e9, 2)} s`;
 const words = name => name.replaceAll("_", " ");
+const isSilent = one => one.pid !== 0 && one.age_ms > 2000 && !["STOPPED", "FAILED", "STARTING", "RESTARTING"].includes(one.state);
 const sign = value => !known(value) || Math.abs(value) < 1e-12 ? "" : value < 0 ? "bad" : "good";
 const money = (value, currency) => number(value, currency === "BTC" || currency === "ETH" ? 6 : 2);
 const signed = (value, currency) => ({text: money(value, currency), kind: sign(value)});
@@ -85,7 +86,7 @@ function drawHead({set, problems}) {
 }
 
 function drawTiles({set}) {
-  const profits = new Map(), ready = set.processes.filter(one => one.state === "READY" || one.state === "PAUSED").length;
+  const profits = new Map(), ready = set.processes.filter(one => ["READY", "PAUSED"].includes(one.state) && !isSilent(one)).length;
   for (const one of set.strategies) {
     const sum = profits.get(one.currency) ?? {profit: 0, fees: 0, all: true};
     sum.profit += one.profit ?? 0; sum.fees += one.fees; sum.all &&= known(one.profit);
@@ -112,7 +113,7 @@ function card(name) {
     const holder = element("div"), ladder = element("div", undefined, "ladder"), says = element("div", undefined, "says quiet");
     title.append(" ", note); section.append(title, holder, ladder, says); byId("markets").append(section);
     cards.set(name, {note, ladder, says, holder, decimals: 2});
-    cards.get(name).chart = new Chart(holder, value => number(value, cards.get(name).decimals));
+    cards.get(name).chart = new Chart(holder, value => number(value, cards.get(name).decimals), {grain: () => 10 ** -cards.get(name).decimals});
   }
   return cards.get(name);
 }
@@ -209,7 +210,7 @@ function drawTables(set) {
 
   table(byId("processes"), [["process", "text"], ["state", "text"], ["heartbeat"], ["up"], ["restarts"], ["pid"], ["core"], ["links", "text"], ["says", "says"]],
     set.processes.map(one => {
-      const silent = one.pid && one.age_ms > 2000 && !["STOPPED", "FAILED", "STARTING"].includes(one.state);
+      const silent = isSilent(one);
       return [one.name, {text: silent ? `${one.state}, silent` : one.state === "NONE" ? "never started" : one.state, kind: silent ? "bad" : STATES[one.state] ?? "warn"},
         {text: one.pid ? age(one.age_ms) : "–", kind: silent ? "bad" : ""}, one.pid ? span(one.uptime_s) : "–", {text: one.restarts, kind: one.restarts ? "warn" : ""},
         one.pid || "–", one.core < 0 ? "any" : one.core,

@@ -159,3 +159,8 @@ def test_stages_of_whole_orders_stand_apart_from_the_hops() -> None:
     assert rows.index(next(row for row in rows if row.startswith("From tick to answer"))) > 3
     assert any(row.startswith("binance.tick to answer") for row in rows)
     assert not any("binance.tick" in row for row in seen(Shown(), of=mixed))
+
+
+def test_one_that_is_silent_is_not_ready() -> None:
+    rows = seen(Shown(), of=look(snapshot(processes=[process("trader", age_ms=9_000.0), process("monitor")])))
+    assert "1/2 ready" in rows[0]
