@@ -478,6 +478,7 @@ class SimulatorServer(LoopbackServer):
     def counts(self) -> dict[str, Any]:
         return {
             "requests": dict(self.venue.requests),
+            "refusals": {str(code): count for code, count in self.venue.refusals.items()},
             "frames_sent": dict(self.hub.frames_sent),
             "order_sockets": len(self._api_sockets),
         }

@@ -78,6 +78,13 @@ class Dispatcher:
 
     async def answer(self, asked: Asked) -> tuple[Any, str | None]:
         """(the answer, the account whose events wait for `release`, if any). Raises VenueError or DropReply."""
+        try:
+            return await self._answer(asked)
+        except VenueError as refusal:
+            self.venue.refusals[refusal.code] += 1
+            raise
+
+    async def _answer(self, asked: Asked) -> tuple[Any, str | None]:
         venue, endpoint = self.venue, asked.endpoint
         now = venue.clock_ms()
         venue.requests[f"{endpoint.method} {endpoint.path}"] += 1

@@ -87,6 +87,7 @@ class Venue:
         self.markets: dict[str, SymbolMarket] = {}
         self.listen_keys: dict[str, ListenKey] = {}
         self.requests: Counter[str] = Counter()
+        self.refusals: Counter[int] = Counter()
         self.halted: set[str] = set()
         self.hedged: set[str] = set()
         """Accounts in hedge mode: they can be set so and are refused orders, so that a client's check can be tried."""

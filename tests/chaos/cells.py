@@ -74,9 +74,23 @@ def _side(place: Place) -> str:
 
 
 def open_order(place: Place, terms: dict[str, Any]) -> None:
-    """An order that everybody knows as open."""
+    """An order that everybody knows as open. It is asked for again where the engine was not ready: it may see only now
+    that the cell before has silenced its private stream."""
+    place.until(place.is_ready, "the set is ready for an order")
+    began_ns = monotonic_ns()
     place.command("new", **terms)
-    place.until(lambda: _states(place) <= {"OPEN", "PARTIALLY_FILLED"} and _states(place), "the order is open", REACH_S)
+
+    def is_open() -> object:
+        nonlocal began_ns
+        states = _states(place)
+        told = [line for line in place.told_lines() if line["time_ns"] > began_ns]
+        if not states and any(line.get("reason") == "NOT_READY" for line in told):
+            place.until(place.is_ready, "the set is ready again")
+            began_ns = monotonic_ns()
+            place.command("new", **terms)
+        return states and states <= {"OPEN", "PARTIALLY_FILLED"}
+
+    place.until(is_open, "the order is open", REACH_S)
 
 
 def _states(place: Place) -> set[str]:

@@ -55,6 +55,9 @@ async def test_the_truth_holds_orders_trades_position_and_money_as_text() -> Non
         assert Decimal(demo["fees"]) == fees == sum(Decimal(one["fee"]) for one in demo["trades"])
         assert Decimal(demo["wallet_balance"]) == 100000 - fees + Decimal(demo["realized_pnl"])
         assert truth["requests"]["POST /fapi/v1/order"] == 2
+        assert truth["refusals"] == {}
+        await client.order("BUY", "0.010", "61799.00", timestamp=1)
+        assert (await client.admin("GET", "/admin/truth"))[1]["refusals"] == {"-1021": 1}
 
 
 async def test_freezing_stops_the_market_and_sends_the_last_mark_that_the_truth_uses() -> None:
