@@ -102,6 +102,14 @@ class ExchangeContext:
     alerts: Alerts | None = None  # what a person must look at; None: logged and counted only
     limits: LimitTable | None = None  # rate limits that all processes of the host count on; None: this process alone
 
+    def key(self) -> Credentials:
+        """The key of the account. Raises ConfigurationError where there is none."""
+        if self.credentials is None:
+            raise ConfigurationError(
+                f"venues.{self.venue}.credentials is missing: orders, positions and balances need a key"
+            )
+        return self.credentials
+
 
 @dataclass(frozen=True)
 class ConnectionHealth:

@@ -69,6 +69,13 @@ class VenueClock:
             self.on_step(step)
         self.offset_ns, self._error_ns, self._measured_ns, self.measured = offset_ns, error_ns, now, True
 
+    def in_words(self) -> str:
+        """For a log."""
+        return (
+            f"venue clock is {self.offset_ns / 1e6:+.1f} ms from this host's monotonic zero, "
+            f"known to {self.error_ns / 1e6:.1f} ms"
+        )
+
     def now_ns(self) -> int:
         """Venue UTC, ns."""
         return self._clock() + self.offset_ns

@@ -30,17 +30,14 @@ class OrderConnection:
         self, context: ExchangeContext, instruments: OrderInstruments, instance_number: int, *, connections: int = 8
     ) -> None:
         """Raises ConfigurationError where there is no key or no URL."""
-        if context.credentials is None:
-            raise ConfigurationError(
-                f"venues.{context.venue}.credentials is missing: orders, positions and balances need a key"
-            )
+        credentials = context.key()
         settings = context.settings
         self.urls = endpoints(settings)
         self.http = HttpHandler(self.urls.rest, connections=connections)
-        self.signer = RequestSigner(context.credentials)
+        self.signer = RequestSigner(credentials)
         self.codec = OrderCodec(instruments, instance_number)
         self.clock = VenueClock()
-        self.budget = OrderBudget(context.limits, account_of(context.credentials.api_key))
+        self.budget = OrderBudget(context.limits, account_of(credentials.api_key))
         self.receive_window_ms = settings.receive_window_ms
         self.fetcher = BinanceAccountFetcher(
             self.http, self.signer, self.codec, instruments, self.clock, self.budget, self.receive_window_ms
@@ -57,10 +54,7 @@ class OrderConnection:
         reason VENUE_SIGNATURE (wrong key: never try again), ConfigurationError (hedge mode, settings).
         """
         await self.clock.measure(self.fetcher.server_time)
-        self._log.info(
-            "venue clock is %+.1f ms from this host's monotonic zero, known to %.1f ms",
-            self.clock.offset_ns / 1e6, self.clock.error_ns / 1e6,
-        )  # fmt: skip
+        self._log.info("%s", self.clock.in_words())
         self.budget.learn_limits(await self.fetcher.rate_limits())
         found = [difference.text for difference in await self.account_settings() if difference.text]
         if found and trading:

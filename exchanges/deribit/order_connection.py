@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from exchanges.adapter import ConfigurationError, ExchangeContext
+from exchanges.adapter import ExchangeContext
 from exchanges.deribit.account_fetcher import DeribitAccountFetcher
 from exchanges.deribit.auth import RequestSigner
 from exchanges.deribit.endpoints import API, TEST, endpoints
@@ -28,17 +28,14 @@ class OrderConnection:
         self, context: ExchangeContext, instruments: OrderInstruments, instance_number: int, *, connections: int = 4
     ) -> None:
         """Raises ConfigurationError where there is no key or no URL."""
-        if context.credentials is None:
-            raise ConfigurationError(
-                f"venues.{context.venue}.credentials is missing: orders, positions and balances need a key"
-            )
+        credentials = context.key()
         settings = context.settings
         self.urls = endpoints(settings)
         self.http = HttpHandler(self.urls.rest, connections=connections)
-        self.signer = RequestSigner(context.credentials, settings.login)
+        self.signer = RequestSigner(credentials, settings.login)
         self.codec = OrderCodec(instruments, instance_number)
         self.clock = VenueClock()
-        self.budget = OrderBudget(context.limits, account_of(context.credentials.api_key))
+        self.budget = OrderBudget(context.limits, account_of(credentials.api_key))
         self.receive_window_ms = settings.receive_window_ms
         self.fetcher = DeribitAccountFetcher(self.http, self.signer, self.codec, instruments, self.clock, self.budget)
         self._currency = currency_of(settings.symbols[0])
@@ -50,10 +47,7 @@ class OrderConnection:
         Raises VenueUnavailable (try again), VenueRefused with reason VENUE_SIGNATURE (wrong key: never try again).
         """
         await self.clock.measure(self.fetcher.server_time)
-        self._log.info(
-            "venue clock is %+.1f ms from this host's monotonic zero, known to %.1f ms",
-            self.clock.offset_ns / 1e6, self.clock.error_ns / 1e6,
-        )  # fmt: skip
+        self._log.info("%s", self.clock.in_words())
         self.budget.learn_limits(await self.fetcher.limits(self._currency))
         if warm_connections > 1:
             await self.http.warm(f"{API}/{TEST}", warm_connections)

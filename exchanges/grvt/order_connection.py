@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from exchanges.adapter import ConfigurationError, ExchangeContext, VenueUnavailable
+from exchanges.adapter import ExchangeContext, VenueUnavailable
 from exchanges.grvt.account_codec import AccountCodec
 from exchanges.grvt.account_fetcher import GrvtAccountFetcher
 from exchanges.grvt.auth import RequestSigner, make_signer
@@ -40,21 +40,18 @@ class OrderConnection:
         self, context: ExchangeContext, instruments: OrderInstruments, instance_number: int, *, connections: int = 4
     ) -> None:
         """Raises ConfigurationError where there is no key, no signer's key or no URL."""
-        if context.credentials is None:
-            raise ConfigurationError(
-                f"venues.{context.venue}.credentials is missing: orders, positions and balances need a key"
-            )
-        make_signer(context.credentials.secret)  # a pair that cannot trade is found before anything connects
+        credentials = context.key()
+        make_signer(credentials.secret)  # a pair that cannot trade is found before anything connects
         settings = context.settings
         self.urls = endpoints(settings)
         self.edge = HttpHandler(self.urls.edge, connections=1)
         self.http = HttpHandler(self.urls.trades, connections=connections)
         self.market = GrvtDataFetcher.from_context(context)
-        self.session = Session(self.edge, context.credentials, settings.account, context.log)
+        self.session = Session(self.edge, credentials, settings.account, context.log)
         self.codec = OrderCodec(instruments, instance_number)
         self.account_codec = AccountCodec(instruments)
         self.clock = VenueClock()
-        self.budget = OrderBudget(context.limits, account_of(context.credentials.api_key))
+        self.budget = OrderBudget(context.limits, account_of(credentials.api_key))
         self.receive_window_ms = settings.receive_window_ms
         self.fetcher = GrvtAccountFetcher(
             self.http,
@@ -66,7 +63,7 @@ class OrderConnection:
             self.budget,
             self.market.server_time,
         )
-        self._credentials, self._chain_id = context.credentials, CHAIN_IDS[settings.environment]
+        self._credentials, self._chain_id = credentials, CHAIN_IDS[settings.environment]
         self._nonces = context.state_dir / NONCE_FILE
         self._log: logging.Logger = context.log
 
@@ -77,10 +74,7 @@ class OrderConnection:
         await self.session.log_in()
         self._log.info("logged in for account %s", self.session.account)
         await self.clock.measure(self.fetcher.server_time)
-        self._log.info(
-            "venue clock is %+.1f ms from this host's monotonic zero, known to %.1f ms",
-            self.clock.offset_ns / 1e6, self.clock.error_ns / 1e6,
-        )  # fmt: skip
+        self._log.info("%s", self.clock.in_words())
         if trading:
             try:
                 terms = await self.market.signing_terms()

@@ -126,3 +126,13 @@ def test_the_error_is_never_larger_than_stated_however_the_clocks_drift(steps: l
 
 def test_until_it_was_measured_it_is_this_hosts_own_utc() -> None:
     assert abs(VenueClock().now_ns() - time.time_ns()) < 10**9
+
+
+async def test_a_clock_says_where_it_is_and_how_well_it_is_known() -> None:
+    clock = VenueClock(lambda: 0)
+
+    async def server_time() -> int:
+        return 12_500_000
+
+    await clock.measure(server_time)
+    assert clock.in_words() == "venue clock is +12.5 ms from this host's monotonic zero, known to 1.0 ms"
