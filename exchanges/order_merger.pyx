@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False
 """Facts in, one consistent stream of events out: what the venue said in any order and any number, told once.
 
 The promises of the stream
@@ -14,21 +15,23 @@ The promises of the stream
 A fact can only add: an older one that comes late changes nothing that a newer one said (terms by the venue's time,
 quantities by their maximum, ends for good).
 
+Compiled: the answer to every request and every fill goes through here. Plain classes, so a test can put an error into
+one step.
+
 Who calls it: order_engine.pyx owns it; the venue's OMS, settlement.py and recovery.py bring facts. One thread, no I/O.
 """
 
-from __future__ import annotations
+from libc.string cimport memcpy
 
-import logging
+from exchanges.order_store cimport InFlight, Order
+from shm.record cimport Record
+from shm.records cimport OrderEventRecord
+
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import Protocol
 
-from exchanges.event_log import EventLog
-from exchanges.fill_ledger import FEE, QUANTITY, FillLedger
+from exchanges.fill_ledger import FEE, QUANTITY
 from exchanges.order_events import REFUSAL_OF, FactFlag, copy_request, fact_of_request, refusal
-from exchanges.order_store import InFlight, Order, OrderStore
-from exchanges.risk_gate import RiskGate
 from shm.layout import (
     TERMINAL_STATES,
     EventType,
@@ -39,32 +42,40 @@ from shm.layout import (
 )
 from shm.records import OrderEvent, OrderRequest
 
-MISSING_FILL_NS: Final = 500_000_000
+cdef int _NEW = RequestType.NEW, _REPLACE = RequestType.REPLACE, _STATUS = EventType.STATUS
+
+MISSING_FILL_NS = 500_000_000
 """How long a fill that the venue counts may be missing before it is fetched: the stream is rarely later."""
 
-TAKEN_NS: Final = 1_000_000_000
+TAKEN_NS = 1_000_000_000
 """How long the stream may be quiet about a request that the venue has taken; live it is tens of ms."""
 
-RECENT_FILLS: Final = 4096
-LOST_REFUSALS: Final = 4096
+RECENT_FILLS = 4096
+LOST_REFUSALS = 4096
 
-_TAKEN: Final = frozenset({OrderState.PENDING_NEW, OrderState.PENDING_CANCEL})
+_TAKEN = frozenset({OrderState.PENDING_NEW, OrderState.PENDING_CANCEL})
 
-_ENDED: Final = {
+_ENDED = {
     OrderState.CANCELED: (EventType.CANCELED, "canceled"),
     OrderState.EXPIRED: (EventType.EXPIRED, "expired"),
     OrderState.REJECTED: (EventType.REJECTED, "rejected"),
 }
 
 
+cdef OrderEventRecord* _event(Record fact) except NULL:
+    if not isinstance(fact, OrderEvent):
+        raise TypeError(f"{type(fact).__name__} found, an OrderEvent was expected")
+    return <OrderEventRecord*> fact.data
+
+
 class Settler(Protocol):
     """settlement.Settlement."""
 
-    def settle(self, order: Order, request: InFlight | None) -> None:
+    def settle(self, Order order not None, InFlight request):
         """An outcome is unknown (of `request`, None: of the order itself): ask until the venue's word is complete."""
         ...
 
-    def fetch_fills(self, order: Order) -> None:
+    def fetch_fills(self, Order order not None):
         """The venue counts more than our fills add up to."""
         ...
 
@@ -72,30 +83,17 @@ class Settler(Protocol):
 class CounterSink(Protocol):
     """shm.counters.Counters."""
 
-    def add(self, name: str, amount: int = 1) -> None: ...
+    def add(self, name, amount=1): ...
 
 
 class HistogramSink(Protocol):
     """shm.counters.Histogram."""
 
-    def record(self, value: int) -> None: ...
+    def record(self, value): ...
 
 
 class OrderMerger:
-    def __init__(
-        self,
-        *,
-        instance_number: int,
-        store: OrderStore,
-        ledger: FillLedger,
-        gate: RiskGate,
-        events: EventLog,
-        clock: Callable[[], int],
-        send_cancel: Callable[[OrderRequest], None],
-        counters: CounterSink,
-        histogram: Callable[[str], HistogramSink],
-        log: logging.Logger,
-    ) -> None:
+    def __init__(self, *, instance_number, store, ledger, gate, events, clock, send_cancel, counters, histogram, log):
         """clock: CLOCK_MONOTONIC ns. send_cancel: the gateway's, for cancels that waited for their order."""
         self._instance = instance_number
         self._store, self._ledger, self._gate, self._events = store, ledger, gate, events
@@ -104,60 +102,60 @@ class OrderMerger:
         self._poll_to_send = histogram("poll_to_send")
         self._send_to_reply = histogram("send_to_reply")
         self._event_publish = histogram("event_publish")
-        self._in_flight: dict[tuple[int, int], InFlight] = {}
-        self._unsent: set[tuple[int, int]] = set()
-        self._held: dict[int, list[OrderRequest]] = {}
-        self._missing: dict[int, Order] = {}
-        self._taken: dict[tuple[int, int, int], tuple[Order, InFlight, int]] = {}
+        self._in_flight = {}
+        self._unsent = set()
+        self._held = {}
+        self._missing = {}
+        self._taken = {}
         """(order, request type, request id) -> order, request, when it is asked for."""
         self._event = OrderEvent()
-        self.settler: Settler | None = None
-        self.recent_fills: deque[OrderEvent] = deque(maxlen=RECENT_FILLS)
+        self.settler = None
+        self.recent_fills = deque(maxlen=RECENT_FILLS)
         """Fills as they were told, for a trader that may have dropped them while it asked for recovery."""
-        self.lost_refusals: deque[OrderEvent] = deque(maxlen=LOST_REFUSALS)
+        self.lost_refusals = deque(maxlen=LOST_REFUSALS)
         """Refusals on this host that found the event ring full. They concern orders that nobody else knows, so only the
         bracket that follows can tell them."""
 
     # --- requests in flight -----------------------------------------------------------------------------------------
-    def register(self, request: OrderRequest, poll_time_ns: int) -> InFlight:
+    def register(self, request, poll_time_ns):
         """A request is about to be handed to the gateway: its facts will find it here."""
-        in_flight = InFlight(request, poll_time_ns)
-        key = (request.epoch, request.request_id)
+        cdef InFlight in_flight = InFlight(request, poll_time_ns)
+        key = (in_flight.epoch, in_flight.request_id)
         self._in_flight[key] = in_flight
-        if in_flight.request_type in (RequestType.NEW, RequestType.REPLACE):
+        if in_flight.request_type == _NEW or in_flight.request_type == _REPLACE:
             self._unsent.add(key)
         return in_flight
 
-    def awaits(self, request: OrderRequest) -> bool:
+    def awaits(self, request):
         """Whether a request of this epoch and id is registered: its facts could not be told from a second one's."""
         return (request.epoch, request.request_id) in self._in_flight
 
-    def leaving(self, request: OrderRequest, now: int) -> None:
+    def leaving(self, request, now):
         """The last check has passed and the bytes go to the socket now. SENT is told later, off the path, but whatever
         the venue says before that already carries the time."""
         key = (request.epoch, request.request_id)
         self._unsent.discard(key)
-        in_flight = self._in_flight.get(key)
+        cdef InFlight in_flight = self._in_flight.get(key)
         if in_flight is not None and request.request_id:
             in_flight.send_time_ns = now
             self._poll_to_send.record(max(0, now - in_flight.poll_time_ns))
 
-    def hold(self, request: OrderRequest) -> None:
+    def hold(self, request):
         """A cancel of an order that the venue has not confirmed: it goes out when the order's reply has come."""
         self._held.setdefault(request.client_order_id, []).append(copy_request(request))
 
     @property
-    def unsent(self) -> int:
+    def unsent(self):
         """New orders and replaces that are with the gateway and neither left nor were refused: what the echo of the
         kill switch waits for."""
         return len(self._unsent)
 
     @property
-    def awaiting_replies(self) -> int:
+    def awaiting_replies(self):
         """Requests that have no reply yet."""
         return len(self._in_flight)
 
-    def after_restart(self, unanswered: Iterable[OrderRequest]) -> None:
+    def after_restart(self, unanswered):
         """Requests that the journal holds without an answer: told as UNKNOWN and followed up."""
         for request in unanswered:
             order = self._store.get(request.client_order_id) if request.client_order_id else None
@@ -180,7 +178,7 @@ class OrderMerger:
             if order.state == OrderState.UNKNOWN:
                 self.doubt(order)
 
-    def never_sent(self, request: OrderRequest) -> None:
+    def never_sent(self, request):
         """A request that the ring's tail proves unsent although the journal holds it: the order never was."""
         order = self._store.get(request.client_order_id)
         if order is not None and request.request_type == RequestType.NEW and not order.accepted and not order.closed:
@@ -188,7 +186,7 @@ class OrderMerger:
             self._store.closed(order, self._clock())
 
     # --- facts ------------------------------------------------------------------------------------------------------
-    def on_fact(self, fact: OrderEvent) -> None:
+    def on_fact(self, fact):
         """Merge one fact. It belongs to the caller: nothing of it is kept."""
         in_flight = self._in_flight.get((fact.epoch, fact.request_id)) if fact.request_type else None
         kind = fact.event_type
@@ -216,7 +214,7 @@ class OrderMerger:
         _FACTS[kind](self, order, fact, in_flight)
         self._store.changed(order)
 
-    def _sent(self, fact: OrderEvent, in_flight: InFlight | None) -> None:
+    def _sent(self, fact, InFlight in_flight):
         if in_flight is None:
             return
         in_flight.sign_time_ns = fact.sign_time_ns
@@ -234,7 +232,7 @@ class OrderMerger:
         in_flight.stamp(event)
         self._events.emit(event)
 
-    def _reply_came(self, fact: OrderEvent, in_flight: InFlight) -> None:
+    def _reply_came(self, fact, InFlight in_flight not None):
         """The one reply of a request: it leaves the table unless its outcome is unknown."""
         if in_flight.send_time_ns and fact.receive_time_ns:
             self._send_to_reply.record(max(0, fact.receive_time_ns - in_flight.send_time_ns))
@@ -242,20 +240,20 @@ class OrderMerger:
         del self._in_flight[fact.epoch, fact.request_id]
         in_flight.unknown = fact.event_type == EventType.UNKNOWN
 
-    def _overdue(self, order: Order, fact: OrderEvent) -> InFlight | None:
+    def _overdue(self, Order order not None, fact):
         """The request that `fact` answers late: it was told as unknown and is being settled."""
         for request in order.requests:
             if request.unknown and (request.request_id, request.epoch) == (fact.request_id, fact.epoch):
                 return request
         return None
 
-    def _find(self, fact: OrderEvent) -> Order | None:
+    def _find(self, fact):
         order = self._store.get(fact.client_order_id) if fact.client_order_id else None
         if order is None and fact.exchange_order_id:
             order = self._store.by_exchange_id(fact.instrument_id, fact.exchange_order_id)
         return order
 
-    def _stranger(self, fact: OrderEvent, in_flight: InFlight | None) -> None:
+    def _stranger(self, fact, InFlight in_flight):
         """A fact of an order that is not in the store: another client's, or our own from before this engine's time."""
         ours = instance_of(fact.client_order_id) == self._instance
         if in_flight is not None and fact.event_type in (
@@ -280,7 +278,7 @@ class OrderMerger:
         _FACTS[fact.event_type](self, order, fact, in_flight)
         self._store.changed(order)
 
-    def _answer_stranger(self, fact: OrderEvent, in_flight: InFlight, ours: bool) -> None:
+    def _answer_stranger(self, fact, InFlight in_flight not None, ours):
         """Cancel or query of an id that the engine does not know: the venue does not know it either, or may not."""
         event = self._event
         event.copy_from(fact)
@@ -299,7 +297,7 @@ class OrderMerger:
             self._settle(ghost, None)
 
     # --- facts that show the order alive ----------------------------------------------------------------------------
-    def _exists(self, order: Order, fact: OrderEvent) -> None:
+    def _exists(self, Order order not None, fact):
         """The venue has this order: ACCEPTED goes out the first time."""
         if order.state == OrderState.REJECTED:
             # Only the venue can say so: what settlement or a refusal took for absent is alive after all.
@@ -329,14 +327,14 @@ class OrderMerger:
             order.new.answered = True
         self._release_held(order)
 
-    def _accepted(self, order: Order, fact: OrderEvent, in_flight: InFlight | None) -> None:
+    def _accepted(self, Order order not None, fact, InFlight in_flight):
         if order.accepted and order.state != OrderState.REJECTED:
             self._count("duplicate_facts")
         self._exists(order, fact)
         self._note(order, fact)
         self._finish(order, fact)
 
-    def _status(self, order: Order, fact: OrderEvent, in_flight: InFlight | None) -> None:
+    def _status(self, Order order not None, fact, InFlight in_flight):
         """A state read from the venue. It may be older than what the stream has told since, so it only ever adds."""
         if fact.flags & FactFlag.TERMS_KNOWN:
             if fact.order_state == OrderState.REJECTED and not order.accepted:
@@ -365,14 +363,14 @@ class OrderMerger:
         elif in_flight is not None and in_flight.request_type in (RequestType.CANCEL, RequestType.REPLACE):
             self._answered_otherwise(order, fact, in_flight)
 
-    def _wait_for(self, order: Order, in_flight: InFlight | None) -> None:
+    def _wait_for(self, Order order not None, InFlight in_flight):
         """The venue has taken this request and decided nothing."""
         if in_flight is None or in_flight.answered or order.closed:
             return
         key = order.client_order_id, in_flight.request_type, in_flight.request_id
         self._taken[key] = order, in_flight, self._clock() + TAKEN_NS
 
-    def _tell_silence(self, order: Order, fact: OrderEvent, in_flight: InFlight) -> None:
+    def _tell_silence(self, Order order not None, fact, InFlight in_flight not None):
         """A query that brought no state: STATUS without one. Where the venue knows no such order, it is followed up."""
         event = self._event
         event.clear()
@@ -384,7 +382,7 @@ class OrderMerger:
         if not order.closed and fact.reason == Reason.VENUE_UNKNOWN_ORDER:
             self._settle(order, None)
 
-    def _answered_otherwise(self, order: Order, fact: OrderEvent, in_flight: InFlight) -> None:
+    def _answered_otherwise(self, Order order not None, fact, InFlight in_flight not None):
         """The reply to a cancel or replace shows an order that is over in another way (or still open)."""
         self._drop_request(order, in_flight)
         if in_flight.answered:
@@ -394,7 +392,7 @@ class OrderMerger:
         self._tell(order, kind, fact, in_flight, Reason.VENUE_UNKNOWN_ORDER)
         self._finish(order, fact)
 
-    def _fill(self, order: Order, fact: OrderEvent, in_flight: InFlight | None) -> None:
+    def _fill(self, Order order not None, fact, InFlight in_flight):
         news = self._ledger.merge(order.instrument_id, int(fact.trade_id), fact.parts)
         if not news:
             self._count("duplicate_facts")
@@ -420,7 +418,7 @@ class OrderMerger:
         else:
             self._finish(order, fact)
 
-    def _replaced(self, order: Order, fact: OrderEvent, in_flight: InFlight | None) -> None:
+    def _replaced(self, Order order not None, fact, InFlight in_flight):
         self._exists(order, fact)
         changed = (fact.price, fact.quantity) != (order.price, order.quantity)
         if in_flight is None:
@@ -463,7 +461,7 @@ class OrderMerger:
         self._finish(order, fact)
 
     # --- facts that end the order -----------------------------------------------------------------------------------
-    def _ended(self, order: Order, fact: OrderEvent, in_flight: InFlight | None) -> None:
+    def _ended(self, Order order not None, fact, InFlight in_flight):
         self._exists(order, fact)
         if order.closed or order.ended_by is not None:
             self._count("duplicate_facts")
@@ -482,7 +480,7 @@ class OrderMerger:
             elif not in_flight.answered:
                 order.requests.insert(0, in_flight)  # its answer is the CANCELED that waits for the last fills
 
-    def _rejected(self, order: Order, fact: OrderEvent, in_flight: InFlight | None) -> None:
+    def _rejected(self, Order order not None, fact, InFlight in_flight):
         if fact.reason == Reason.VENUE_DUPLICATE_ID and not order.accepted:
             # An open order has our id: it can only be this one.
             self._unknown(order, fact, in_flight)
@@ -510,7 +508,7 @@ class OrderMerger:
         self._missing.pop(order.client_order_id, None)
         self._drop_held(order)
 
-    def settled_absent(self, order: Order) -> None:
+    def settled_absent(self, Order order not None):
         """Settlement: the venue's word is complete, it never had this order."""
         if order.accepted or order.closed:
             return
@@ -525,7 +523,7 @@ class OrderMerger:
         self._store.changed(order)
         self._drop_held(order)
 
-    def settled_request(self, order: Order, in_flight: InFlight) -> None:
+    def settled_request(self, Order order not None, InFlight in_flight not None):
         """Settlement: the venue's word is complete, this cancel or replace was not carried out (or came too late)."""
         self._drop_request(order, in_flight)
         if not in_flight.answered:
@@ -537,7 +535,7 @@ class OrderMerger:
             self._finish(order, fact)
         self._store.changed(order)
 
-    def settled_gone(self, order: Order) -> None:
+    def settled_gone(self, Order order not None):
         """Settlement: the venue knows this once confirmed order no more, it is not open, and its trades are here."""
         if order.closed:
             return
@@ -548,12 +546,12 @@ class OrderMerger:
         self._ended(order, fact, None)
         self._store.changed(order)
 
-    def doubt(self, order: Order) -> None:
+    def doubt(self, Order order not None):
         """A list of the venue does not agree with what is known here: ask for this order."""
         if not order.external:
             self._settle(order, None)
 
-    def fills_known(self, order: Order, total: int) -> None:
+    def fills_known(self, Order order not None, total):
         """The venue's list of this order's trades is complete and sums up to `total`. Where that is more than was
         counted here, the rest was told in an earlier life of this engine (below the watermark). Of an order whose
         request we have that cannot be: the venue's ids went backwards, and the audit tells it with both sides."""
@@ -570,7 +568,7 @@ class OrderMerger:
             self._store.changed(order)
 
     # --- facts about requests that failed ---------------------------------------------------------------------------
-    def _request_rejected(self, order: Order, fact: OrderEvent, in_flight: InFlight | None) -> None:
+    def _request_rejected(self, Order order not None, fact, InFlight in_flight):
         """CANCEL_REJECTED, REPLACE_REJECTED."""
         if in_flight is not None:
             self._drop_request(order, in_flight)
@@ -583,7 +581,7 @@ class OrderMerger:
         if fact.reason == Reason.VENUE_UNKNOWN_ORDER and not order.closed:
             self._settle(order, None)  # it raced with its end: ask how it ended
 
-    def _unknown(self, order: Order, fact: OrderEvent, in_flight: InFlight | None) -> None:
+    def _unknown(self, Order order not None, fact, InFlight in_flight):
         request_type = in_flight.request_type if in_flight is not None else fact.request_type
         if request_type == RequestType.NEW:
             if order.accepted or order.closed:
@@ -615,7 +613,7 @@ class OrderMerger:
         self._tell(order, EventType.UNKNOWN, fact, in_flight, fact.reason)
         self._settle(order, in_flight)
 
-    def _cancel_all_done(self, fact: OrderEvent, in_flight: InFlight | None) -> None:
+    def _cancel_all_done(self, fact, InFlight in_flight):
         """Nothing of ours is listed any more, or could not be canceled: what is open here is asked for one by one."""
         for order in self._store.open_orders():
             if order.accepted:
@@ -630,7 +628,7 @@ class OrderMerger:
         self._events.emit(event)
 
     # --- shared steps -----------------------------------------------------------------------------------------------
-    def _note(self, order: Order, fact: OrderEvent) -> None:
+    def _note(self, Order order not None, fact):
         """Cumulative quantity and end, where the fact carries them."""
         if fact.flags & FactFlag.CUMULATIVE_KNOWN and fact.cumulative_quantity > order.venue_cumulative:
             order.venue_cumulative = fact.cumulative_quantity
@@ -643,13 +641,13 @@ class OrderMerger:
                 order.ending_reason = fact.reason
             order.final_cumulative = max(order.final_cumulative, fact.cumulative_quantity, order.cumulative_quantity)
 
-    def _is_filled(self, order: Order) -> bool:
+    def _is_filled(self, Order order not None):
         """FILLED is an equality: with the venue's final word, or with the quantity if no replace can have raised it."""
         if order.ended_by is not None:
             return order.ended_by == OrderState.FILLED and order.cumulative_quantity >= order.final_cumulative
         return 0 < order.quantity <= order.cumulative_quantity and not order.replaces
 
-    def _finish(self, order: Order, fact: OrderEvent) -> None:
+    def _finish(self, Order order not None, fact):
         """Close the order if its end and its fills are complete; otherwise note that fills are missing."""
         if order.closed:
             return
@@ -667,7 +665,7 @@ class OrderMerger:
         else:
             self._missing.pop(order.client_order_id, None)
 
-    def _closed(self, order: Order, state: OrderState, fact: OrderEvent, *, told: bool) -> None:
+    def _closed(self, Order order not None, state, fact, *, told):
         """`order.state` is terminal now. told: the event that says so is out."""
         self._missing.pop(order.client_order_id, None)
         if state == OrderState.FILLED:
@@ -691,18 +689,18 @@ class OrderMerger:
         self._store.closed(order, self._clock())
         self._drop_held(order)
 
-    def _drop_request(self, order: Order, in_flight: InFlight) -> None:
+    def _drop_request(self, Order order not None, InFlight in_flight not None):
         if in_flight in order.requests:
             order.requests.remove(in_flight)
             if in_flight.request_type == RequestType.REPLACE:
                 order.replaces -= 1
 
-    def _release_held(self, order: Order) -> None:
+    def _release_held(self, Order order not None):
         """Cancels that waited for the order's confirmation go now."""
         for request in self._held.pop(order.client_order_id, ()):
             self._send_cancel(request)
 
-    def _drop_held(self, order: Order) -> None:
+    def _drop_held(self, Order order not None):
         """The order ended before its cancel was sent: there is nothing to cancel."""
         for request in self._held.pop(order.client_order_id, ()):
             in_flight = self._in_flight.pop((request.epoch, request.request_id), None)
@@ -715,12 +713,12 @@ class OrderMerger:
                     event.epoch = request.epoch
                     self._events.emit(event)
 
-    def _settle(self, order: Order, in_flight: InFlight | None) -> None:
+    def _settle(self, Order order not None, InFlight in_flight):
         assert self.settler is not None
         self.settler.settle(order, in_flight)
 
     # --- orders of others -------------------------------------------------------------------------------------------
-    def _external(self, order: Order, fact: OrderEvent) -> None:
+    def _external(self, Order order not None, fact):
         """Tracked and told as STATUS, never touched. Its fills move the account's position: the gate hears of them."""
         if fact.event_type == EventType.FILL:
             news = self._ledger.merge(order.instrument_id, int(fact.trade_id), fact.parts)
@@ -742,18 +740,19 @@ class OrderMerger:
             self._store.closed(order, self._clock())
 
     # --- telling ----------------------------------------------------------------------------------------------------
-    def _tell(
-        self, order: Order, kind: int, fact: OrderEvent, in_flight: InFlight | None, reason: int, parts: int = 0
-    ) -> None:
-        event = self._event
+    def _tell(self, Order order not None, kind, fact, InFlight in_flight, reason, parts=0):
+        cdef Record event = self._event
+        cdef OrderEventRecord* told = <OrderEventRecord*> event.data
+        cdef OrderEventRecord* said = _event(fact)
         event.clear()
         order.describe(event)
-        event.event_type = kind
-        event.reason = reason
-        event.error_code, event.text = fact.error_code, fact.text
-        event.exchange_time_ns, event.receive_time_ns = fact.exchange_time_ns, fact.receive_time_ns
-        if kind == EventType.STATUS and order.venue_cumulative > order.cumulative_quantity:
-            event.cumulative_quantity = order.venue_cumulative
+        told.event_type = kind
+        told.reason = reason
+        told.error_code = said.error_code
+        memcpy(told.text, said.text, sizeof(said.text))
+        told.exchange_time_ns, told.receive_time_ns = said.exchange_time_ns, said.receive_time_ns
+        if told.event_type == _STATUS and order.venue_cumulative > order.cumulative_quantity:
+            told.cumulative_quantity = order.venue_cumulative
         if parts:
             event.parts = parts
             event.trade_id = fact.trade_id
@@ -766,21 +765,21 @@ class OrderMerger:
         self._events.emit(event)
         if parts:
             self.recent_fills.append(event.copy())
-        if fact.receive_time_ns:
-            self._event_publish.record(max(0, event.publish_time_ns - fact.receive_time_ns))
+        if said.receive_time_ns:
+            self._event_publish.record(max(0, told.publish_time_ns - said.receive_time_ns))
 
-    def tell_status(self, order: Order, reason: int, fact: OrderEvent | None = None) -> None:
+    def tell_status(self, Order order not None, reason, fact=None):
         """STATUS of an order as it is known here now."""
         self._tell(order, EventType.STATUS, fact if fact is not None else OrderEvent(), None, reason)
 
-    def tell_unanswered(self, order: Order) -> None:
+    def tell_unanswered(self, Order order not None):
         """Within a bracket: an order that the venue has not confirmed. SENT while its reply may come, else UNKNOWN."""
         kind = EventType.UNKNOWN if order.state == OrderState.UNKNOWN else EventType.SENT
         reason = Reason.VENUE_STATUS_UNKNOWN if kind == EventType.UNKNOWN else Reason.NONE
         self._tell(order, kind, OrderEvent(), order.new, reason)
 
     # --- timer ------------------------------------------------------------------------------------------------------
-    def on_timer(self) -> None:
+    def on_timer(self):
         """Some tens of times a second: overdue fills, forgetting."""
         now = self._clock()
         if self._missing:
@@ -795,7 +794,7 @@ class OrderMerger:
             self._ask_for_taken(now)
         self._store.age_out(now)
 
-    def _ask_for_taken(self, now: int) -> None:
+    def _ask_for_taken(self, now):
         for key, (order, request, due) in list(self._taken.items()):
             if order.closed or request.answered:
                 del self._taken[key]
@@ -808,7 +807,7 @@ class OrderMerger:
                     self._settle(order, request)
 
 
-_FACTS: Final[dict[int, Callable[[OrderMerger, Order, OrderEvent, InFlight | None], None]]] = {
+_FACTS = {
     EventType.ACCEPTED: OrderMerger._accepted,
     EventType.STATUS: OrderMerger._status,
     EventType.FILL: OrderMerger._fill,
