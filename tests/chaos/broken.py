@@ -8,6 +8,7 @@ Each variant replaces one method from outside, so the code that trades has no sw
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,28 +67,30 @@ def timeout_is_rejected() -> None:
     order_merger._FACTS[EventType.UNKNOWN] = refused
 
 
-class _AnyEpoch(int):
-    """Equal to every epoch."""
-
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    def __ne__(self, other: object) -> bool:
-        return False
-
-    __hash__ = int.__hash__
-
-
 def fence_off() -> None:
-    """Requests of every epoch pass."""
+    """Requests of every epoch pass: the fence says each time that the epoch which asks is the accepted one."""
+    asking = 0
 
     def accepted(self: Any) -> int:
-        return _AnyEpoch(self.__dict__.get("accepted", 0))
+        return asking or int(self.__dict__.get("accepted", 0))
 
     def accept(self: Any, value: int) -> None:
         self.__dict__["accepted"] = value
 
+    def pretending(act: Callable[..., Any]) -> Callable[..., Any]:
+        def pretend(self: Any, request: Any, *rest: Any) -> Any:
+            nonlocal asking
+            asking = request.epoch if request.request_type != RequestType.RECOVER else 0
+            try:
+                return act(self, request, *rest)
+            finally:
+                asking = 0
+
+        return pretend
+
     EpochFence.accepted = property(accepted, accept)  # type: ignore[assignment]
+    OrderEngine.on_request = pretending(OrderEngine.on_request)  # type: ignore[method-assign]
+    OrderEngine.guard = pretending(OrderEngine.guard)  # type: ignore[method-assign]
 
 
 VARIANTS = {act.__name__: act for act in (commit_after_send, dedupe_off, timeout_is_rejected, fence_off)}

@@ -28,6 +28,8 @@ LARGEST_SHARE: Final = 0.2
 NOTICE_S: Final = 0.3
 """For everybody to see that their connections are gone, so that the set does not look whole before."""
 REACH_S: Final = 15.0
+ARMED_S: Final = 1.5
+"""For the venue's dead-man's switch of an engine that serves already."""
 BURST: Final = 60
 """More than a ring of 64 slots takes with an eighth kept for cancels."""
 
@@ -342,6 +344,7 @@ def fence(place: Place, stop_s: float) -> dict[str, Any]:
     place.until(lambda: place.pid("trading_engine") not in (0, old), "the engine is started again", REACH_S)
     engine = next(name for name in place.supervisor.children if name.startswith("trading_engine"))
     place.until(lambda: place.supervisor.is_ready(engine), "the engine serves", REACH_S)
+    place.supervise(ARMED_S)  # else the fence might not be what refuses the order
     place.go_on("trader")
     settle(place)
     finish(place)
