@@ -18,6 +18,7 @@ cdef class Order:
     cdef public uint64_t client_order_id
     cdef public unsigned int instrument_id, strategy_id, epoch
     cdef public bytes exchange_order_id
+    cdef public list earlier_exchange_ids       # of a venue without amend; None mostly
     cdef public int account, side, order_type, time_in_force, exec_flags
     cdef public int64_t price, quantity, cumulative_quantity, venue_cumulative, untold_quantity
     cdef public object state                    # OrderState

@@ -38,6 +38,7 @@ class Order:
     epoch: int
     account: int
     exchange_order_id: bytes
+    earlier_exchange_ids: list[bytes] | None
     side: int
     order_type: int
     time_in_force: int

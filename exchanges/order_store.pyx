@@ -185,9 +185,17 @@ cdef class OrderStore:
         return self._by_exchange_id.get((instrument_id, exchange_order_id))
 
     def learn_exchange_id(self, Order order not None, bytes exchange_order_id not None):
-        if exchange_order_id and order.exchange_order_id != exchange_order_id:
-            order.exchange_order_id = exchange_order_id
-            self._by_exchange_id[order.instrument_id, exchange_order_id] = order
+        """A venue without amend has an order under one id after another: all find it, the newest is its own."""
+        if not exchange_order_id or exchange_order_id == order.exchange_order_id:
+            return
+        if order.exchange_order_id:
+            if order.earlier_exchange_ids is None:
+                order.earlier_exchange_ids = []
+            if exchange_order_id in order.earlier_exchange_ids:
+                return
+            order.earlier_exchange_ids.append(order.exchange_order_id)
+        order.exchange_order_id = exchange_order_id
+        self._by_exchange_id[order.instrument_id, exchange_order_id] = order
 
     cpdef changed(self, Order order):
         """Call after any change of quantities or state: keeps the totals of the instrument right."""
@@ -238,6 +246,8 @@ cdef class OrderStore:
             order = closed.popleft()
             self._orders.pop(order.client_order_id, None)
             self._by_exchange_id.pop((order.instrument_id, order.exchange_order_id), None)
+            for exchange_id in order.earlier_exchange_ids or ():
+                self._by_exchange_id.pop((order.instrument_id, exchange_id), None)
 
     cpdef OpenTotals totals(self, instrument_id):
         """Open own quantity by side and number of open own orders of one instrument."""

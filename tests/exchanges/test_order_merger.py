@@ -560,3 +560,17 @@ def test_a_taken_cancel_that_nothing_follows_is_asked_for(world: World) -> None:
     ((order, in_flight),) = world.settler.unknown
     assert order.client_order_id == request.client_order_id
     assert (in_flight.request_type, in_flight.request_id) == (RequestType.CANCEL, cancel.request_id)
+
+
+def test_an_order_that_has_several_ids_is_found_under_each_and_forgotten_under_all(world: World) -> None:
+    request, order = world.accepted(quantity=10)
+    known, store = world.store.get(request.client_order_id), world.store
+    store.learn_exchange_id(known, b"second")
+    store.learn_exchange_id(known, order.exchange_order_id)  # a fill of the first comes late
+    assert known.exchange_order_id == b"second"
+    assert store.by_exchange_id(BTC.id, order.exchange_order_id) is store.by_exchange_id(BTC.id, b"second") is known
+    known.state = S.CANCELED
+    store.closed(known, world.now)
+    store.age_out(world.now + 10**15)
+    assert store.by_exchange_id(BTC.id, b"second") is None
+    assert store.by_exchange_id(BTC.id, order.exchange_order_id) is None
