@@ -62,7 +62,7 @@ def truth(url: str, symbols: tuple[str, ...]) -> VenueTruth:
 def parse(account: dict[str, Any], symbols: tuple[str, ...]) -> VenueTruth:
     """One account's truth as JSON -> what is compared. Money in several currencies is added up as numbers, on both
     sides alike."""
-    positions, orders = account["positions"], _whole_orders(account["orders"])
+    positions, orders = account["positions"], whole_orders(account["orders"])
     purses = list(account["currencies"].values()) if "currencies" in account else [account]
     return VenueTruth(
         money=Money(
@@ -92,17 +92,19 @@ def parse(account: dict[str, Any], symbols: tuple[str, ...]) -> VenueTruth:
     )
 
 
-def _whole_orders(orders: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def whole_orders(orders: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """GRVT has no amend: an order that was replaced is several there, whose client order ids differ in bits 24 to 31.
-    They stand as one, with the last one's id and state and what all traded; elsewhere each stands for itself."""
+    They stand as one under the id without those bits, with the last one's id and state and what all traded, open while
+    one of them is; elsewhere each stands for itself. tests/chaos compares the same way."""
     whole: dict[str, dict[str, Any]] = {}
     for order in orders:
-        key = str(order["order_id"])
+        key, client_order_id = str(order["order_id"]), order["client_order_id"]
         if key.startswith("0x"):
-            key = str(int(order["client_order_id"]) & ~(0xFF << 24))
+            key = client_order_id = str(int(client_order_id) & ~(0xFF << 24))
         before = whole.pop(key, None)
         filled = Decimal(order["filled"]) + (Decimal(before["filled"]) if before else 0)
-        whole[key] = {**order, "filled": filled}
+        is_open = bool(order["open"] or (before and before["open"]))
+        whole[key] = {**order, "client_order_id": client_order_id, "filled": filled, "open": is_open}
     return list(whole.values())
 
 

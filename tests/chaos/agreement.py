@@ -18,6 +18,7 @@ import time
 from decimal import Decimal
 from typing import Any
 
+from processes.demo_venue import whole_orders
 from shm.layout import (
     TERMINAL_STATES,
     EventType,
@@ -45,8 +46,7 @@ def settle(place: Place) -> None:
 
 def open_disagreement(place: Place) -> str:
     """What differs between the three lists of open orders now; empty where nothing does."""
-    truth = place.account()
-    venue = {int(one["client_order_id"]) for one in truth["orders"] if one["open"]}
+    venue = {int(one["client_order_id"]) for one in whole_orders(place.account()["orders"]) if one["open"]}
     journal = {order.client_order_id for order in place.books(place.journal()).open_orders()}
     status = place.trader()
     if status is None:
@@ -118,11 +118,12 @@ def _short(mine: Any, theirs: Any) -> str:
 def check(place: Place) -> None:
     """What must hold once everything is over."""
     truth, records = place.account(), place.journal()
-    _once(truth["orders"])
+    _once(truth["orders"])  # as the venue has them: each leg of a replaced order is an order there
+    orders = whole_orders(truth["orders"])
     _not_more_than_asked(place, records)
     _fenced(records)
-    _fills_once(place, records, truth["orders"])
-    _told_truly(place, truth["orders"])
+    _fills_once(place, records, orders)
+    _told_truly(place, orders)
 
 
 def _once(orders: list[dict[str, Any]]) -> None:

@@ -139,3 +139,31 @@ def test_a_simulator_that_is_gone_is_one_sentence():
     with pytest.raises(Failure, match="the simulator did not answer usefully") as caught:
         demo_venue.truth("http://127.0.0.1:1", ("BTCUSDT",))
     assert caught.value.code is ExitCode.VENUE
+
+
+def test_the_legs_of_a_replaced_order_stand_as_one_open_order_with_what_all_traded() -> None:
+    first, second, other = 5 << 32 | 7, 5 << 32 | 1 << 24 | 7, 5 << 32 | 8
+    legs = [
+        {"order_id": "0xa1", "client_order_id": str(first), "state": "CANCELED", "filled": "0.2", "open": False},
+        {"order_id": "0xa2", "client_order_id": str(other), "state": "FILLED", "filled": "1", "open": False},
+        {"order_id": "0xa3", "client_order_id": str(second), "state": "NEW", "filled": "0.3", "open": True},
+    ]
+    one, whole = demo_venue.whole_orders(legs)
+    assert (one["order_id"], one["client_order_id"], one["filled"]) == ("0xa2", str(other), Decimal(1))
+    assert (whole["order_id"], whole["client_order_id"], whole["state"]) == ("0xa3", str(first), "NEW")
+    assert (whole["filled"], whole["open"]) == (Decimal("0.5"), True)
+
+
+def test_an_order_whose_earlier_leg_is_still_open_is_open_and_orders_of_other_venues_stand_for_themselves() -> None:
+    legs = [
+        {"order_id": "0xb1", "client_order_id": "7", "state": "NEW", "filled": "0", "open": True},
+        {"order_id": "0xb2", "client_order_id": str(1 << 24 | 7), "state": "CANCELED", "filled": "0", "open": False},
+        {"order_id": 11, "client_order_id": "7", "state": "NEW", "filled": "0", "open": True},
+        {"order_id": 12, "client_order_id": str(1 << 24 | 7), "state": "NEW", "filled": "0", "open": True},
+    ]
+    found = demo_venue.whole_orders(legs)
+    assert [(one["order_id"], one["client_order_id"], one["open"]) for one in found] == [
+        ("0xb2", "7", True),
+        (11, "7", True),
+        (12, str(1 << 24 | 7), True),
+    ]
