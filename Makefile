@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMPS := build/stamps
+WHOLE_SETS := tests/processes/test_demo.py tests/chaos
 ARGS   ?=
 SOURCES := $(shell find shm exchanges strategy \( -name '*.pyx' -o -name '*.pxd' -o -name '*.h' \) ! -name 'records.*')
 
@@ -29,14 +30,21 @@ help:
 demo: setup
 	@$(BIN)/python -m processes.cli demo $(ARGS)
 
+# The tests that start whole sets wait most of their time, so they run beside the others; their output comes last.
 test: setup
+ifeq ($(ARGS),)
+	@$(BIN)/python -m pytest $(WHOLE_SETS) > build/whole-sets.log 2>&1 & sets=$$!; trap "kill $$sets" INT TERM; \
+	$(BIN)/python -m pytest $(WHOLE_SETS:%=--ignore=%); others=$$?; \
+	wait $$sets; sets=$$?; cat build/whole-sets.log; [ $$others -eq 0 ] && [ $$sets -eq 0 ]
+else
 	@$(BIN)/python -m pytest $(ARGS)
+endif
 
 check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(MAKE) --no-print-directory test ARGS="$(ARGS)"
 
 # grvt-pysdk pins a websockets that must not stand beside the newer one of others, so it has an environment of its own.
 $(STAMPS)/grvt-peers: $(STAMPS)/installed

@@ -23,7 +23,7 @@ from tests.chaos.venues import VENUES
 
 TAKEN_LEVELS: Final = 15
 """So far into the book that it crosses even when the price has moved on since the last depth update."""
-FEWEST_LEVELS: Final = 2
+FEWEST_LEVELS: Final = 5
 LARGEST_SHARE: Final = 0.2
 NOTICE_S: Final = 0.3
 """For everybody to see that their connections are gone, so that the set does not look whole before."""
