@@ -4,7 +4,7 @@ import json
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from exchanges.decimal_text import (
@@ -73,6 +73,7 @@ def test_what_is_no_exact_number_of_the_scale_is_refused(text: str, scale: int) 
 def test_every_spelling_of_a_number_has_the_same_mantissa(value: Decimal, data: st.DataObject) -> None:
     shift = data.draw(st.integers(-12, 12))
     significand = format(value.scaleb(-shift), "f")
+    assume(len(significand.replace("-", "").replace(".", "").lstrip("0")) <= 18)  # as written, zeros at the end too
     letter = data.draw(st.sampled_from(["e", "E", "e+"] if shift >= 0 else ["e", "E"]))
     expected = int(value.scaleb(6))
     assert number_mantissa(format(value, "f"), 6) == expected
