@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, NotRequired, Protocol, TypedDict, TypeVar
 
 from exchanges.adapter import ConnectionHealth, ExchangeContext, VenueRefused, VenueUnavailable
 from exchanges.http import HttpHandler
@@ -89,6 +89,16 @@ class OrderSocket(Protocol):
     def close(self) -> None: ...
 
 
+class OmsParts(TypedDict):
+    """What whoever makes an OMS hands to it, the same at every venue; VenueOMS says what each is."""
+
+    instruments: OrderInstruments
+    instance_number: int
+    guard: NotRequired[Callable[[OrderRequest], Reason]]
+    on_stream: NotRequired[Callable[[bool, str], None]]
+    on_recover: NotRequired[Callable[[int], None]]
+
+
 class VenueOMS(ABC, Generic[M, R, FetcherT]):
     """One account, one engine. Lives in one event loop; make it there."""
 
@@ -100,9 +110,9 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
         *,
         instruments: OrderInstruments,
         instance_number: int,
-        guard: Callable[[OrderRequest], Reason],
-        on_stream: Callable[[bool, str], None],
-        on_recover: Callable[[int], None],
+        guard: Callable[[OrderRequest], Reason] = lambda request: Reason.NONE,
+        on_stream: Callable[[bool, str], None] = lambda up, why: None,
+        on_recover: Callable[[int], None] = lambda nonce: None,
     ) -> None:
         """sink: facts, each a record of its own. guard: asked just before the bytes leave; a reason refuses. on_stream:
         the private stream came up (recover now) or went down."""

@@ -11,48 +11,31 @@ Who calls it: exchanges/factory.py makes it.
 
 from __future__ import annotations
 
-from typing import Final
-
-from exchanges.adapter import ExchangeContext, VenueRefused
+from exchanges.account_emergency import AccountEmergency
+from exchanges.adapter import ExchangeContext
 from exchanges.binance.account_fetcher import UNKNOWN_ORDER_CODES
 from exchanges.binance.order_connection import OrderConnection
 from exchanges.emergency import OpenOrder, OpenPosition
 from exchanges.order_instruments import OrderInstruments
-from exchanges.order_wire import own_order_id
-
-NS_PER_MS: Final = 1_000_000
-AHEAD_NS: Final = 1_000_000_000
-"""The venue takes a timestamp up to a second ahead of its clock."""
 
 
-class BinanceEmergency:
-    """Make it inside the running event loop; `close()` it there."""
+class BinanceEmergency(AccountEmergency[OrderConnection]):
+    """See exchanges/account_emergency.py for the part that all venues share."""
+
+    GONE = UNKNOWN_ORDER_CODES
 
     def __init__(self, context: ExchangeContext, *, instance_number: int) -> None:
-        self._instance = instance_number
-        self._connection = OrderConnection(context, OrderInstruments(), instance_number)
+        super().__init__(OrderConnection(context, OrderInstruments(), instance_number), instance_number)
         self._fetcher = self._connection.fetcher
-
-    @property
-    def acceptance_ns(self) -> int:
-        connection = self._connection
-        return connection.receive_window_ms * NS_PER_MS + AHEAD_NS + connection.clock.error_ns
 
     async def open_orders(self) -> list[OpenOrder]:
         return [
-            OpenOrder(reply.symbol, str(reply.exchange_order_id), own_order_id(reply.client_order_id, self._instance))
+            OpenOrder(reply.symbol, str(reply.exchange_order_id), self._ours(reply.client_order_id))
             for reply in await self._fetcher.every_open_order()
         ]
 
-    async def cancel_symbol(self, symbol: str) -> None:
-        await self._fetcher.cancel_all_of_symbol(symbol)
-
-    async def cancel(self, order: OpenOrder) -> None:
-        try:
-            await self._fetcher.cancel_order(order.symbol, order.exchange_order_id)
-        except VenueRefused as refused:
-            if refused.code not in UNKNOWN_ORDER_CODES:
-                raise
+    async def _cancel(self, order: OpenOrder) -> None:
+        await self._fetcher.cancel_order(order.symbol, order.exchange_order_id)
 
     async def positions(self) -> list[OpenPosition]:
         rows = [OpenPosition(row.symbol, row.position) for row in await self._fetcher.every_position()]
@@ -62,6 +45,3 @@ class BinanceEmergency:
         side = "BUY" if position.amount < 0 else "SELL"
         quantity = position.quantity.removeprefix("-")
         await self._fetcher.reduce_at_market(position.symbol, side, quantity, client_order_id)
-
-    async def close(self) -> None:
-        await self._connection.close()

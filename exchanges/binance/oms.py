@@ -29,7 +29,7 @@ Who calls it: exchanges/factory.py makes it, order_engine.py and processes/tradi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from exchanges.adapter import ConnectionHealth, ExchangeContext
 from exchanges.binance.account_fetcher import ORDER, BinanceAccountFetcher
@@ -40,11 +40,10 @@ from exchanges.binance.order_messages import AccountUpdate, OrderTradeUpdate, So
 from exchanges.binance.order_socket import BinanceOrderSocket
 from exchanges.binance.user_stream import BinanceUserStream
 from exchanges.http import HttpReply
-from exchanges.order_instruments import OrderInstruments
-from exchanges.venue_oms import NS_PER_MS, VenueOMS
+from exchanges.venue_oms import NS_PER_MS, OmsParts, VenueOMS
 from exchanges.verdict import Verdict
 from shm.clock import monotonic_ns
-from shm.layout import EventType, Reason, RequestType
+from shm.layout import EventType, RequestType
 from shm.records import OrderEvent, OrderRequest
 
 CLOCK_MARGIN_NS: Final = 1_000_000_000
@@ -74,24 +73,13 @@ class BinanceOMS(VenueOMS[Parameters, SocketReply | HttpReply, BinanceAccountFet
         context: ExchangeContext,
         sink: Callable[[OrderEvent], None],
         *,
-        instruments: OrderInstruments,
-        instance_number: int,
-        guard: Callable[[OrderRequest], Reason] = lambda request: Reason.NONE,
-        on_stream: Callable[[bool, str], None] = lambda up, why: None,
-        on_recover: Callable[[int], None] = lambda nonce: None,
         connection: OrderConnection | None = None,
+        **parts: Unpack[OmsParts],
     ) -> None:
-        self._connection = connection or OrderConnection(context, instruments, instance_number, connections=CONNECTIONS)
-        super().__init__(
-            context,
-            sink,
-            self._connection,
-            instruments=instruments,
-            instance_number=instance_number,
-            guard=guard,
-            on_stream=on_stream,
-            on_recover=on_recover,
+        self._connection = connection or OrderConnection(
+            context, parts["instruments"], parts["instance_number"], connections=CONNECTIONS
         )
+        super().__init__(context, sink, self._connection, **parts)
         self._codec, self._http = self._connection.codec, self._connection.http
         self._signer, self._budget = self._connection.signer, self._connection.budget
         self._stream = BinanceUserStream(

@@ -24,7 +24,6 @@ from typing import Final
 
 import orjson
 
-from exchanges.adapter import ConnectionHealth
 from exchanges.binance.auth import Parameters
 from exchanges.binance.endpoints import CONNECTION_LIFETIME_S
 from exchanges.binance.error_codes import classify
@@ -34,7 +33,8 @@ from exchanges.binance.order_messages import SocketReply
 from exchanges.order_wire import MalformedMessage
 from exchanges.rate_limit import Lane
 from exchanges.request_failure import RequestFailure
-from exchanges.request_socket import POLICY, Line, RequestCounters, RequestSocket, UnreadableReply, Waiter
+from exchanges.request_socket import POLICY, Line
+from exchanges.venue_order_socket import VenueOrderSocket
 from exchanges.verdict import Outcome
 from exchanges.websocket import ConnectionFailed, WebSocketPolicy
 from shm.layout import Reason
@@ -45,8 +45,8 @@ OPENING_WEIGHT: Final = {QUERY_WEIGHT: 5 + 2}
 SHUTDOWN: Final = "serverShutdown"
 
 
-class BinanceOrderSocket:
-    """Make it inside the running event loop."""
+class BinanceOrderSocket(VenueOrderSocket[SocketReply]):
+    """See exchanges/venue_order_socket.py for the part that all venues share."""
 
     def __init__(
         self,
@@ -61,37 +61,17 @@ class BinanceOrderSocket:
         policy: WebSocketPolicy = POLICY,
     ) -> None:
         """on_clock_wrong: the venue refused a logon over its timestamp."""
-        self._connection, self._log, self._on_clock_wrong = connection, log, on_clock_wrong
-        self._codec, self._signer, self._clock = connection.codec, connection.signer, connection.clock
-        self._logs_on = connection.signer.logs_on
-        self._socket: RequestSocket[SocketReply] = RequestSocket(
+        super().__init__(
             name,
-            self._url,
-            self._read,
-            log_in=self._log_in,
             log=log,
-            on_unasked=self._on_unasked,
             on_up=on_up,
             on_down=on_down,
             timeout_s=timeout_s,
             policy=replace(policy, renew_after_s=RENEW_AFTER_S),
         )
-
-    # --- state ------------------------------------------------------------------------------------------------------
-    @property
-    def usable(self) -> bool:
-        return self._socket.usable
-
-    @property
-    def counters(self) -> RequestCounters:
-        return self._socket.counters
-
-    @property
-    def connects(self) -> int:
-        return self._socket.connects
-
-    def health(self) -> ConnectionHealth:
-        return self._socket.health()
+        self._connection, self._on_clock_wrong = connection, on_clock_wrong
+        self._codec, self._signer, self._clock = connection.codec, connection.signer, connection.clock
+        self._logs_on = connection.signer.logs_on
 
     # --- requests ---------------------------------------------------------------------------------------------------
     def message(self, method: str, parameters: Parameters, window_ms: int) -> tuple[int, bytes]:
@@ -101,10 +81,6 @@ class BinanceOrderSocket:
         identity = self._socket.next_identity()
         session = line is not None and line.session
         return identity, self._message(identity, method, parameters, window_ms, session)
-
-    def send(self, identity: int, message: bytes, waiter: Waiter[SocketReply]) -> bool:
-        """Hand to the socket. False: no byte left."""
-        return self._socket.send(identity, message, waiter)
 
     def _message(self, identity: int, method: str, parameters: Parameters, window_ms: int, session: bool) -> bytes:
         parameters["recvWindow"], parameters["timestamp"] = window_ms, self._clock.now_ms()
@@ -120,15 +96,6 @@ class BinanceOrderSocket:
             self._socket.renew()
 
     # --- life -------------------------------------------------------------------------------------------------------
-    async def run(self) -> None:
-        await self._socket.run()
-
-    async def drained(self, limit_s: float) -> None:
-        await self._socket.drained(limit_s)
-
-    def close(self) -> None:
-        self._socket.close()
-
     async def _url(self) -> str:
         now = self._clock.now_ns()
         if until := self._connection.budget.admit(Lane.QUERY, OPENING_WEIGHT, now):
@@ -163,14 +130,11 @@ class BinanceOrderSocket:
         return await _answer(line, identity, self._message(identity, method, parameters, window_ms, session=False))
 
     # --- frames -----------------------------------------------------------------------------------------------------
-    def _read(self, payload: bytes) -> tuple[int | None, SocketReply]:
-        try:
-            reply = self._codec.decode_socket_reply(payload)
-        except MalformedMessage as failure:
-            raise UnreadableReply(str(failure)) from None
+    def _decode(self, payload: bytes) -> tuple[int | None, SocketReply]:
+        reply = self._codec.decode_socket_reply(payload)
         identity = reply.identity
         if isinstance(identity, str):
-            raise UnreadableReply(f"WebSocket API: a reply to {identity!r}, but ids are numbers here")
+            raise MalformedMessage(f"WebSocket API: a reply to {identity!r}, but ids are numbers here")
         return identity, reply
 
     def _on_unasked(self, reply: SocketReply, receive_time_ns: int) -> None:

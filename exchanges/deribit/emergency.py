@@ -12,47 +12,31 @@ Who calls it: exchanges/factory.py makes it.
 
 from __future__ import annotations
 
-from typing import Final
-
-from exchanges.adapter import ExchangeContext, VenueRefused
+from exchanges.account_emergency import AccountEmergency
+from exchanges.adapter import ExchangeContext
 from exchanges.deribit.error_codes import GONE_CODES
 from exchanges.deribit.order_connection import OrderConnection
 from exchanges.emergency import OpenOrder, OpenPosition
 from exchanges.order_instruments import OrderInstruments
-from exchanges.order_wire import own_order_id
-
-NS_PER_MS: Final = 1_000_000
-AHEAD_NS: Final = 1_000_000_000
-"""By how much an engine's `valid_until` may lie later, because it took the venue's clock to be slower."""
 
 
-class DeribitEmergency:
-    """Make it inside the running event loop; `close()` it there."""
+class DeribitEmergency(AccountEmergency[OrderConnection]):
+    """See exchanges/account_emergency.py for the part that all venues share."""
+
+    GONE = GONE_CODES
 
     def __init__(self, context: ExchangeContext, *, instance_number: int) -> None:
-        self._instance = instance_number
-        self._connection = OrderConnection(context, OrderInstruments(), instance_number)
+        super().__init__(OrderConnection(context, OrderInstruments(), instance_number), instance_number)
         self._fetcher = self._connection.fetcher
-
-    @property
-    def acceptance_ns(self) -> int:
-        return self._connection.receive_window_ms * NS_PER_MS + AHEAD_NS
 
     async def open_orders(self) -> list[OpenOrder]:
         return [
-            OpenOrder(order.instrument_name, order.order_id, own_order_id(order.label, self._instance))
+            OpenOrder(order.instrument_name, order.order_id, self._ours(order.label))
             for order in await self._fetcher.every_open_order()
         ]
 
-    async def cancel_symbol(self, symbol: str) -> None:
-        await self._fetcher.cancel_all_of_symbol(symbol)
-
-    async def cancel(self, order: OpenOrder) -> None:
-        try:
-            await self._fetcher.cancel_order(order.exchange_order_id)
-        except VenueRefused as refused:
-            if refused.code not in GONE_CODES:
-                raise
+    async def _cancel(self, order: OpenOrder) -> None:
+        await self._fetcher.cancel_order(order.exchange_order_id)
 
     async def positions(self) -> list[OpenPosition]:
         rows = await self._fetcher.every_position()
@@ -64,6 +48,3 @@ class DeribitEmergency:
         await self._fetcher.reduce_at_market(
             method, position.symbol, position.quantity.removeprefix("-"), client_order_id
         )
-
-    async def close(self) -> None:
-        await self._connection.close()

@@ -32,7 +32,7 @@ Who calls it: exchanges/factory.py makes it, order_engine.py and processes/tradi
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import msgspec
 
@@ -43,13 +43,12 @@ from exchanges.deribit.order_budget import CREDITS, MATCHING
 from exchanges.deribit.order_connection import OrderConnection
 from exchanges.deribit.order_messages import Reply
 from exchanges.deribit.order_socket import DeribitOrderSocket
-from exchanges.order_instruments import OrderInstruments
 from exchanges.order_wire import MalformedMessage
 from exchanges.request_failure import OutcomeUnknown
-from exchanges.venue_oms import NS_PER_MS, VenueOMS
+from exchanges.venue_oms import NS_PER_MS, OmsParts, VenueOMS
 from exchanges.verdict import Verdict
 from shm.clock import monotonic_ns
-from shm.layout import Reason, RequestType
+from shm.layout import RequestType
 from shm.records import OrderEvent, OrderRequest
 
 CLOCK_MARGIN_NS: Final = 1_000_000_000
@@ -73,29 +72,16 @@ class DeribitOMS(VenueOMS[_Message, Reply, DeribitAccountFetcher]):
         context: ExchangeContext,
         sink: Callable[[OrderEvent], None],
         *,
-        instruments: OrderInstruments,
-        instance_number: int,
-        guard: Callable[[OrderRequest], Reason] = lambda request: Reason.NONE,
-        on_stream: Callable[[bool, str], None] = lambda up, why: None,
-        on_recover: Callable[[int], None] = lambda nonce: None,
         connection: OrderConnection | None = None,
+        **parts: Unpack[OmsParts],
     ) -> None:
-        self._connection = connection or OrderConnection(context, instruments, instance_number)
-        super().__init__(
-            context,
-            sink,
-            self._connection,
-            instruments=instruments,
-            instance_number=instance_number,
-            guard=guard,
-            on_stream=on_stream,
-            on_recover=on_recover,
-        )
+        self._connection = connection or OrderConnection(context, parts["instruments"], parts["instance_number"])
+        super().__init__(context, sink, self._connection, **parts)
         self._codec, self._budget = self._connection.codec, self._connection.budget
         self._socket = DeribitOrderSocket(
             f"{context.venue} orders",
             self._connection,
-            session=f"corelane-{instance_number}-orders",
+            session=f"corelane-{self._instance}-orders",
             scopes=SCOPES,
             channels=[CHANGES],
             carries_orders=True,

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import msgspec
 
-from exchanges.adapter import ConnectionHealth, VenueRefused
+from exchanges.adapter import VenueRefused
 from exchanges.deribit.endpoints import AUTH, HEARTBEAT_S, SET_HEARTBEAT, TEST
 from exchanges.deribit.error_codes import KEY_CODES, SESSION_LOST
 from exchanges.deribit.order_codec import parameters
@@ -30,7 +30,8 @@ from exchanges.deribit.order_messages import Reply
 from exchanges.deribit.session import LoginFailed, Session
 from exchanges.order_wire import MalformedMessage
 from exchanges.request_failure import OutcomeUnknown, RequestFailure
-from exchanges.request_socket import POLICY, Line, RequestSocket, UnreadableReply, Waiter
+from exchanges.request_socket import POLICY, Line, Waiter
+from exchanges.venue_order_socket import VenueOrderSocket
 from exchanges.websocket import ConnectionFailed, WebSocketPolicy
 from shm.layout import Reason
 
@@ -44,8 +45,8 @@ async def _nothing() -> None:
     return None
 
 
-class DeribitOrderSocket:
-    """Make it inside the running event loop."""
+class DeribitOrderSocket(VenueOrderSocket[Reply]):
+    """See exchanges/venue_order_socket.py for the part that all venues share."""
 
     def __init__(
         self,
@@ -67,7 +68,8 @@ class DeribitOrderSocket:
         """session: a name of its own for each role of an instance. on_message: channel, data, receive time; it raises
         MalformedMessage where the data cannot be read, and the line is given up then: it may have been the only word
         about a fill. on_ending: awaited before a line is given up that still works."""
-        self._connection, self._log, self._channels = connection, log, list(channels)
+        super().__init__(name, log=log, on_up=self._up, on_down=self._down, timeout_s=timeout_s, policy=policy)
+        self._connection, self._channels = connection, list(channels)
         self._carries_orders, self._on_message, self._on_ending = carries_orders, on_message, on_ending
         self._session = Session(connection.signer, connection.clock.now_ms, session, scopes)
         self._codec = connection.codec
@@ -76,35 +78,16 @@ class DeribitOrderSocket:
         self._proven = False
         self._ending: asyncio.Task[None] | None = None
         self._told_up, self._told_down = on_up, on_down
-        self._socket: RequestSocket[Reply] = RequestSocket(
-            name,
-            self._url,
-            self._read,
-            log_in=self._log_in,
-            log=log,
-            on_unasked=self._on_unasked,
-            on_up=self._up,
-            on_down=self._down,
-            timeout_s=timeout_s,
-            policy=policy,
-        )
 
     # --- state ------------------------------------------------------------------------------------------------------
     @property
     def usable(self) -> bool:
-        return self._proven and self._socket.usable
+        return self._proven and super().usable
 
     @property
     def up(self) -> bool:
         """Logged in and subscribed."""
         return self._proven
-
-    @property
-    def connects(self) -> int:
-        return self._socket.connects
-
-    def health(self) -> ConnectionHealth:
-        return self._socket.health()
 
     # --- requests ---------------------------------------------------------------------------------------------------
     def message(self, method: str, text: str) -> tuple[int, bytes]:
@@ -113,8 +96,7 @@ class DeribitOrderSocket:
         return identity, _message(identity, method, text)
 
     def send(self, identity: int, message: bytes, waiter: Waiter[Reply]) -> bool:
-        """Hand a request to the socket. False: no byte left."""
-        return self._proven and self._socket.send(identity, message, waiter)
+        return self._proven and super().send(identity, message, waiter)
 
     def session_lost(self) -> None:
         """A request was refused for want of a login: this line is of no use any more."""
@@ -122,9 +104,8 @@ class DeribitOrderSocket:
 
     # --- life -------------------------------------------------------------------------------------------------------
     async def run(self) -> None:
-        """Keep it up until close(). Raises VenueRefused where the key is wrong."""
         waited: set[asyncio.Future[None]] = {
-            asyncio.ensure_future(self._socket.run()),
+            asyncio.ensure_future(super().run()),
             asyncio.ensure_future(self._refresh()),
             self._refused,
         }
@@ -138,13 +119,10 @@ class DeribitOrderSocket:
                 one.cancel()
             await asyncio.gather(*waited, return_exceptions=True)
 
-    async def drained(self, limit_s: float) -> None:
-        await self._socket.drained(limit_s)
-
     def close(self) -> None:
         if self._ending is not None:
             self._ending.cancel()
-        self._socket.close()
+        super().close()
 
     async def _url(self) -> str:
         return self._connection.urls.order_socket()
@@ -221,11 +199,8 @@ class DeribitOrderSocket:
         self._socket.drop(reason)
 
     # --- frames -----------------------------------------------------------------------------------------------------
-    def _read(self, payload: bytes) -> tuple[int | None, Reply]:
-        try:
-            reply = self._codec.decode_reply(payload)
-        except MalformedMessage as failure:
-            raise UnreadableReply(str(failure)) from None
+    def _decode(self, payload: bytes) -> tuple[int | None, Reply]:
+        reply = self._codec.decode_reply(payload)
         return reply.identity, reply
 
     def _on_unasked(self, reply: Reply, receive_time_ns: int) -> None:

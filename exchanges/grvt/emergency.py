@@ -16,7 +16,8 @@ import secrets
 import time
 from typing import Final
 
-from exchanges.adapter import ExchangeContext, VenueRefused, VenueUnavailable
+from exchanges.account_emergency import AccountEmergency
+from exchanges.adapter import ExchangeContext, VenueUnavailable
 from exchanges.emergency import OpenOrder, OpenPosition
 from exchanges.grvt.auth import NONCES
 from exchanges.grvt.error_codes import GONE_CODES
@@ -25,49 +26,34 @@ from exchanges.grvt.legs import order_of
 from exchanges.grvt.order_connection import OrderConnection
 from exchanges.market_events import MalformedFrame
 from exchanges.order_instruments import OrderInstruments
-from exchanges.order_wire import own_order_id
 
-NS_PER_MS: Final = 1_000_000
-AHEAD_NS: Final = 1_000_000_000
-"""By how much an engine may have taken the venue's clock to be slower."""
 CLOSE_LIFE_NS: Final = 60 * 10**9
 """A closing order is a market order and rests nowhere; it may wait this long for a slow venue."""
 
 
-class GrvtEmergency:
-    """Make it inside the running event loop; `close()` it there."""
+class GrvtEmergency(AccountEmergency[OrderConnection]):
+    """See exchanges/account_emergency.py for the part that all venues share.
+
+    The venue sets no bound to a create that may rest, so `acceptance_ns` is how long an engine counts on a reply. What
+    came later still would end with the account's countdown, which nobody refreshes any more."""
+
+    GONE = GONE_CODES
 
     def __init__(self, context: ExchangeContext, *, instance_number: int) -> None:
-        self._instance = instance_number
-        self._connection = OrderConnection(context, OrderInstruments(), instance_number)
+        super().__init__(OrderConnection(context, OrderInstruments(), instance_number), instance_number)
         self._fetcher = self._connection.fetcher
-
-    @property
-    def acceptance_ns(self) -> int:
-        """The venue sets no bound to a create that may rest: this is how long an engine counts on a reply. What came
-        later still would end with the account's countdown, which nobody refreshes any more."""
-        return self._connection.receive_window_ms * NS_PER_MS + AHEAD_NS
 
     async def open_orders(self) -> list[OpenOrder]:
         return [
             OpenOrder(
-                order.legs[0].instrument,
-                order.order_id,
-                order_of(own_order_id(str(order.metadata.client_order_id), self._instance)),
+                order.legs[0].instrument, order.order_id, order_of(self._ours(str(order.metadata.client_order_id)))
             )
             for order in await self._fetcher.every_open_order()
             if order.legs
         ]
 
-    async def cancel_symbol(self, symbol: str) -> None:
-        await self._fetcher.cancel_all_of_symbol(symbol)
-
-    async def cancel(self, order: OpenOrder) -> None:
-        try:
-            await self._fetcher.cancel_order(order.exchange_order_id)
-        except VenueRefused as refused:
-            if refused.code not in GONE_CODES:
-                raise
+    async def _cancel(self, order: OpenOrder) -> None:
+        await self._fetcher.cancel_order(order.exchange_order_id)
 
     async def positions(self) -> list[OpenPosition]:
         rows = [OpenPosition(row.instrument, row.size) for row in await self._fetcher.every_position()]
@@ -87,6 +73,3 @@ class GrvtEmergency:
         await self._fetcher.create(
             connection.codec.encode_reduction(symbol, terms, size, buying, client_order_id, expiration_ns)
         )
-
-    async def close(self) -> None:
-        await self._connection.close()

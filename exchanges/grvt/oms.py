@@ -42,7 +42,7 @@ Who calls it: exchanges/factory.py makes it, order_engine.py and processes/tradi
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from exchanges.adapter import ConnectionHealth, ExchangeContext, VenueRefused, VenueUnavailable
 from exchanges.grvt.account_fetcher import GrvtAccountFetcher
@@ -56,13 +56,13 @@ from exchanges.grvt.order_messages import Reply
 from exchanges.grvt.order_socket import GrvtOrderSocket
 from exchanges.grvt.replacement import Replacements
 from exchanges.grvt.user_stream import GrvtUserStream
-from exchanges.order_instruments import OrderInstrument, OrderInstruments
+from exchanges.order_instruments import OrderInstrument
 from exchanges.order_wire import UnsupportedRequest
 from exchanges.request_failure import NotSent
-from exchanges.venue_oms import NS_PER_MS, VenueOMS
+from exchanges.venue_oms import NS_PER_MS, OmsParts, VenueOMS
 from exchanges.verdict import Outcome, Verdict
 from shm.clock import monotonic_ns
-from shm.layout import OrderState, Reason, RequestType
+from shm.layout import OrderState, RequestType
 from shm.records import OrderEvent, OrderRequest
 
 CLOCK_MARGIN_NS: Final = 1_000_000_000
@@ -89,24 +89,13 @@ class GrvtOMS(VenueOMS[_Message, Reply, GrvtAccountFetcher]):
         context: ExchangeContext,
         sink: Callable[[OrderEvent], None],
         *,
-        instruments: OrderInstruments,
-        instance_number: int,
-        guard: Callable[[OrderRequest], Reason] = lambda request: Reason.NONE,
-        on_stream: Callable[[bool, str], None] = lambda up, why: None,
-        on_recover: Callable[[int], None] = lambda nonce: None,
         connection: OrderConnection | None = None,
+        **parts: Unpack[OmsParts],
     ) -> None:
-        self._connection = connection or OrderConnection(context, instruments, instance_number, connections=CONNECTIONS)
-        super().__init__(
-            context,
-            sink,
-            self._connection,
-            instruments=instruments,
-            instance_number=instance_number,
-            guard=guard,
-            on_stream=on_stream,
-            on_recover=on_recover,
+        self._connection = connection or OrderConnection(
+            context, parts["instruments"], parts["instance_number"], connections=CONNECTIONS
         )
+        super().__init__(context, sink, self._connection, **parts)
         self._codec, self._budget = self._connection.codec, self._connection.budget
         self._session = self._connection.session
         self._stream = GrvtUserStream(
@@ -136,7 +125,7 @@ class GrvtOMS(VenueOMS[_Message, Reply, GrvtAccountFetcher]):
             ask=self._ask,
             log_in_again=self._log_in_again,
             cancel=self._submit,
-            guard=guard,
+            guard=self._guard,
             tell=self._tell,
             tell_soon=self._tell_soon,
             tell_sent=self._tell_sent,

@@ -19,21 +19,21 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from exchanges.adapter import ConnectionHealth, VenueUnavailable
+from exchanges.adapter import VenueUnavailable
 from exchanges.grvt.account_fetcher import OPEN_ORDERS
 from exchanges.grvt.error_codes import NOT_LOGGED_IN
 from exchanges.grvt.order_budget import QUERIES
 from exchanges.grvt.order_connection import OrderConnection
 from exchanges.grvt.order_messages import Reply
-from exchanges.order_wire import MalformedMessage
 from exchanges.rate_limit import Lane
 from exchanges.request_failure import RequestFailure
-from exchanges.request_socket import POLICY, Line, RequestCounters, RequestSocket, UnreadableReply, Waiter
+from exchanges.request_socket import POLICY, Line
+from exchanges.venue_order_socket import VenueOrderSocket
 from exchanges.websocket import ConnectionFailed, WebSocketPolicy
 
 
-class GrvtOrderSocket:
-    """Make it inside the running event loop."""
+class GrvtOrderSocket(VenueOrderSocket[Reply]):
+    """See exchanges/venue_order_socket.py for the part that all venues share."""
 
     def __init__(
         self,
@@ -46,22 +46,10 @@ class GrvtOrderSocket:
         timeout_s: float = 5.0,
         policy: WebSocketPolicy = POLICY,
     ) -> None:
-        self._connection, self._log = connection, log
+        super().__init__(name, log=log, on_up=on_up, on_down=on_down, timeout_s=timeout_s, policy=policy)
+        self._connection = connection
         self._codec, self._session = connection.codec, connection.session
         self._handshake: dict[str, str] = {}
-        self._socket: RequestSocket[Reply] = RequestSocket(
-            name,
-            self._url,
-            self._read,
-            log_in=self._log_in,
-            log=log,
-            on_unasked=self._on_unasked,
-            on_up=on_up,
-            on_down=on_down,
-            headers=self._shown,
-            timeout_s=timeout_s,
-            policy=policy,
-        )
 
     # --- state ------------------------------------------------------------------------------------------------------
     @property
@@ -69,26 +57,11 @@ class GrvtOrderSocket:
         line = self._socket.line
         return line is not None and line.session and line.usable
 
-    @property
-    def counters(self) -> RequestCounters:
-        return self._socket.counters
-
-    @property
-    def connects(self) -> int:
-        return self._socket.connects
-
-    def health(self) -> ConnectionHealth:
-        return self._socket.health()
-
     # --- requests ---------------------------------------------------------------------------------------------------
     def message(self, route: str, body: Mapping[str, Any]) -> tuple[int, bytes]:
         """The call's id and text, for `send`."""
         identity = self._socket.next_identity()
         return identity, self._codec.encode_call(route, body, identity)
-
-    def send(self, identity: int, message: bytes, waiter: Waiter[Reply]) -> bool:
-        """Hand a call to the socket. False: no byte left."""
-        return self._socket.send(identity, message, waiter)
 
     async def ask(self, route: str, body: Mapping[str, Any]) -> Reply:
         """Send a call and wait for its reply. Raises NotSent or OutcomeUnknown."""
@@ -109,16 +82,6 @@ class GrvtOrderSocket:
             self._socket.renew()
 
     # --- life -------------------------------------------------------------------------------------------------------
-    async def run(self) -> None:
-        """Keep it up until close(). Raises VenueRefused where the key is wrong."""
-        await self._socket.run()
-
-    async def drained(self, limit_s: float) -> None:
-        await self._socket.drained(limit_s)
-
-    def close(self) -> None:
-        self._socket.close()
-
     async def _url(self) -> str:
         try:
             await self._session.ensure()
@@ -126,8 +89,7 @@ class GrvtOrderSocket:
             raise ConnectionFailed(str(failure)) from failure
         return self._connection.urls.order_socket
 
-    def _shown(self) -> dict[str, str]:
-        """What the handshake carries."""
+    def _headers(self) -> dict[str, str]:
         self._handshake = self._session.headers
         return self._handshake
 
@@ -149,11 +111,8 @@ class GrvtOrderSocket:
         line.session = True
 
     # --- frames -----------------------------------------------------------------------------------------------------
-    def _read(self, payload: bytes) -> tuple[int | None, Reply]:
-        try:
-            reply = self._codec.decode_reply(payload)
-        except MalformedMessage as failure:
-            raise UnreadableReply(str(failure)) from None
+    def _decode(self, payload: bytes) -> tuple[int | None, Reply]:
+        reply = self._codec.decode_reply(payload)
         return reply.id or None, reply  # id 0 answers a frame that the venue could not read
 
     def _on_unasked(self, reply: Reply, receive_time_ns: int) -> None:
