@@ -7,7 +7,8 @@ The rules
   countdown takes every order of the symbol, other clients' too, so an end in good order disarms it.
 - `TraderWatch`: a trader whose row says nothing for longer than its limit is dead, and so is one that was replaced by
   nobody since this engine started. Then all orders of this instance are canceled, and only those, until none is open.
-  One that said that it is RESTARTING may be silent for longer: its orders are kept for the one that comes.
+  One that said that it is RESTARTING may be silent for longer: its orders are kept for the one that comes. Only one
+  that ran and said nothing of its end is called silent: at a cold start the trader comes last, and that is no fault.
 
 Who calls it: processes/trading_engine.py (timer and tasks), order_engine.py asks `armed`.
 """
@@ -16,12 +17,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 from exchanges.adapter import VenueRefused, VenueUnavailable
 from exchanges.order_instruments import OrderInstrument
 from shm.layout import ProcessState
 from shm.records import ProcessRow
+
+NOT_STARTED: Final = "has not started yet"
+ENDED: Final = "has ended"
+SILENT: Final = "is silent"
 
 
 class VenueSwitch:
@@ -96,14 +101,18 @@ class TraderWatch:
         self._process = ProcessRow()
         self._began_ns = clock()
         self.lost = False
+        self.why = ""
+        """While it is lost: what it is, as the end of a sentence about the trader."""
 
     def look(self) -> bool:
         """Whether the trader is lost now."""
         row = self._process
-        seen_ns, limit_ns = 0, self._timeout_ns
-        if self._processes.read(self._row, row):
+        seen_ns, limit_ns, why = 0, self._timeout_ns, NOT_STARTED
+        if self._processes.read(self._row, row) and row.heartbeat_time_ns:
             seen_ns = row.heartbeat_time_ns
+            why = ENDED if row.state == ProcessState.STOPPED else SILENT
             if row.state == ProcessState.RESTARTING:
                 limit_ns = self._restart_ns
         self.lost = self._clock() - max(seen_ns, self._began_ns) > limit_ns
+        self.why = why if self.lost else ""
         return self.lost

@@ -94,7 +94,7 @@ class Health:
             before = self._counters.get(process, counters)
             for rule in MOMENT_RULES:
                 risen = _risen(counters, before, rule.counter)
-                if risen and rule.role in ("", process.partition(".")[0]) and rule.counts(snapshot):
+                if risen and rule.role in ("", process.partition(".")[0]):
                     self._note(rule, process, risen, snapshot)
         self._counters = dict(snapshot.counters)
 

@@ -49,15 +49,13 @@ class LevelRule:
 
 @dataclass(frozen=True)
 class MomentRule:
-    """text: of what was counted, behind the number. role: only in processes of this role; empty: in all. counts: when
-    a rise is a problem at all."""
+    """text: of what was counted, behind the number. role: only in processes of this role; empty: in all."""
 
     name: str
     severity: Severity
     counter: str
     text: str
     role: str = ""
-    counts: Callable[[Snapshot], bool] = lambda snapshot: True
 
 
 # --- processes ------------------------------------------------------------------------------------------------------
@@ -108,11 +106,6 @@ def _disconnected(snapshot: Snapshot) -> Iterator[Finding]:
         if down and not is_down(process) and not is_silent(process):
             links = ", ".join(f"{number} is {process.connections[number - 1].state}" for number in down)
             yield process.name, f"{process.name}: connection {links}"
-
-
-def _trader_ran(snapshot: Snapshot) -> bool:
-    """Engines that come up before the trader count its silence too."""
-    return any(process.role == "trader" and process.uptime_s > START_S for process in snapshot.processes)
 
 
 def _because(process: ProcessLine) -> str:
@@ -271,9 +264,7 @@ MOMENT_RULES: Final = (
     MomentRule("order_contradiction", _CRITICAL, "contradictions", "facts of orders that contradict", "trading_engine"),
     MomentRule("external_order", _WARNING, "external_orders", "orders that are not ours", "trading_engine"),
     MomentRule("event_ring_full", _CRITICAL, "ring_full", "times that a ring was full", "trading_engine"),
-    MomentRule(
-        "trader_silent", _CRITICAL, "heartbeat_lost", "times that the trader was silent", "trading_engine", _trader_ran
-    ),
+    MomentRule("trader_silent", _CRITICAL, "heartbeat_lost", "times that the trader was silent", "trading_engine"),
     MomentRule("reconcile_difference", _CRITICAL, "reconcile_corrections", "positions corrected by the venue's word"),
     MomentRule("audit_difference", _CRITICAL, "audit_differences", "differences to the venue", "trading_engine"),
     MomentRule("illegal_transition", _CRITICAL, "illegal_transitions", "events that no order state allows", "trader"),

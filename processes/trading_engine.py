@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Coroutine
 from typing import Any, Final, cast
 
@@ -20,7 +21,7 @@ from exchanges.adapter import VenueRefused, VenueUnavailable
 from exchanges.alerts import ALERT_COUNTERS
 from exchanges.audit import Audit
 from exchanges.book_reference import BookReference
-from exchanges.dead_man_switch import TraderWatch, VenueSwitch
+from exchanges.dead_man_switch import SILENT, TraderWatch, VenueSwitch
 from exchanges.epoch_fence import EpochFence, UnreadableEpoch
 from exchanges.event_log import EventLog
 from exchanges.factory import ExchangeFactory
@@ -453,14 +454,16 @@ class TradingEngine(VenueProcess):
             self._gateway.cancel_all(None)
 
     def _look_at_trader(self) -> None:
-        was_lost = self._watch.lost
+        before = self._watch.why
         if not self._watch.look():
             self._pull_again_ns = 0
             return
         now = monotonic_ns()
-        if not was_lost:
-            self._counters.add("heartbeat_lost")
-            self._log.warning("the trader is silent: all orders of this instance are canceled")
+        if self._watch.why != before:
+            fault = self._watch.why == SILENT
+            self._counters.add("heartbeat_lost", int(fault))
+            level = logging.WARNING if fault else logging.INFO
+            self._log.log(level, "the trader %s: all orders of this instance are canceled", self._watch.why)
         if now >= self._pull_again_ns and any(not order.external for order in self._store.open_orders()):
             self._pull_again_ns = now + PULL_AGAIN_NS
             self._gateway.cancel_all(None)

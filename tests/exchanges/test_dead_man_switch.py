@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from exchanges.adapter import VenueUnavailable
-from exchanges.dead_man_switch import TraderWatch, VenueSwitch
+from exchanges.dead_man_switch import ENDED, NOT_STARTED, SILENT, TraderWatch, VenueSwitch
 from shm.layout import ProcessState
 from shm.records import ProcessRow
 from tests.exchanges.order_world import BTC, ETH, MS, SECOND
@@ -123,7 +123,20 @@ def test_a_trader_that_never_came_counts_from_the_engines_start() -> None:
     status = Status()
     watch = TraderWatch(status, 4, 2 * SECOND, lambda: now)
     assert not watch.look()
+    assert watch.why == ""
     now += 2 * SECOND + 1
     assert watch.look()
+    assert watch.why == NOT_STARTED, "nobody is called silent who has not started yet"
     status.heartbeat_ns = 10 * SECOND  # the row of a trader that died long ago
     assert watch.look()
+    assert watch.why == SILENT
+
+
+def test_a_trader_that_said_its_end_is_not_called_silent() -> None:
+    now = 50 * SECOND
+    status = Status()
+    watch = TraderWatch(status, 4, 2 * SECOND, lambda: now)
+    status.heartbeat_ns, status.state = now, ProcessState.STOPPED
+    now += 2 * SECOND + 1
+    assert watch.look(), "its orders are canceled all the same"
+    assert watch.why == ENDED

@@ -158,13 +158,6 @@ def test_a_counter_that_began_anew_has_risen_by_what_it_is() -> None:
     assert health.update(counted(1.0, "contradictions", 2))[0].text.startswith("trading_engine.binance: 2 ")
 
 
-def test_engines_that_came_up_before_the_trader_do_not_complain_of_its_silence() -> None:
-    health = Health()
-    young = {"processes": [process("trader", uptime_s=3.0)]}
-    health.update(snapshot(0.0, **young, counters={"trading_engine.binance": {"heartbeat_lost": 0}}))
-    assert health.update(snapshot(1.0, **young, counters={"trading_engine.binance": {"heartbeat_lost": 1}})) == []
-
-
 def test_a_process_with_another_pid_was_started_anew() -> None:
     health = Health()
     health.update(snapshot(0.0, processes=[process("trader")]))
