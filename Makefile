@@ -9,7 +9,7 @@ WHOLE_SETS := tests/processes/test_demo.py tests/chaos
 ARGS   ?=
 SOURCES := $(shell find shm exchanges strategy \( -name '*.pyx' -o -name '*.pxd' -o -name '*.h' \) ! -name 'records.*')
 
-.PHONY: help demo test check systemd-test drill conformance chaos stress fuzz sanitize bench bench-check clean setup
+.PHONY: help demo test check systemd-test drill conformance chaos stress fuzz explore sanitize bench bench-check clean setup
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make chaos  kill, stop and restart every process at every moment, break the wire   (ARGS=\"--exchange deribit\")"
 	@echo "make stress 10^8 records through the rings under kill -9, 10^7 for flat memory   (ARGS=\"--records 1e7\")"
 	@echo "make fuzz   10^7 mutated frames through the compiled scanners            (ARGS=\"--inputs 1e8 --seed 7\")"
+	@echo "make explore  the property tests on examples that no run has tried      (ARGS=\"tests/strategy\")"
 	@echo "make sanitize  the compiled parts and their tests under address and undefined-behaviour sanitizers"
 	@echo "make bench  latency and throughput against peers, into bench/results/<host>.json and .html (ARGS=\"--only NAME\")"
 	@echo "make bench-check  is any ratio worse than before, beyond noise?          (BEFORE=old.json AFTER=new.json)"
@@ -83,6 +84,10 @@ stress: setup
 # The compiled frame scanners against the declared decoders; prints its seed and where to go on.
 fuzz: setup
 	@$(BIN)/python -m tests.exchanges.frame_fuzz $(or $(ARGS),--inputs 1e7)
+
+# `make test` draws the same examples each time. What is found here is printed with the line that repeats it.
+explore: setup
+	@CORELANE_EXAMPLES=explore $(BIN)/python -m pytest $(or $(ARGS),--ignore=tests/processes --ignore=tests/chaos)
 
 sanitize: setup
 	@$(BIN)/python -m tests.shm.sanitized $(ARGS)

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says something about the machine, not about the code.
-settings.register_profile("corelane", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("corelane")
+# How long an example takes says something about the machine, not about the code. The examples are the same in every
+# run, so a red one is the change's doing; `make explore` draws others.
+settings.register_profile("corelane", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "explore", max_examples=300, print_blob=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("CORELANE_EXAMPLES") or "corelane")
 
 ROOT = Path(__file__).parent.parent
 
