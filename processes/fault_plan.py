@@ -98,13 +98,10 @@ _DERIBIT_KINDS: Final = {
 """What comes closest on a venue of JSON-RPC; kinds that both know are not listed."""
 _DERIBIT_PATHS: Final = {"POST": "private/", "DELETE": "private/cancel"}
 
-_GRVT_KINDS: Final = {
-    "rejected_timestamp": "rejected_signature",
-    "delay_request": "delay_reply",
-    "http_418": "http_429",
-    "listen_key_expired": "cookie_expired",
-}
-"""The same for a venue that has no timestamps to refuse, and logs in with a cookie."""
+_GRVT_KINDS: Final = {"http_418": "http_429", "listen_key_expired": "cookie_expired"}
+"""The same for a venue that bans nobody, and logs in with a cookie."""
+_GRVT_CREATES: Final = ("rejected_signature", "rejected_timestamp", "halted_instrument")
+"""Nothing but a create is signed there, or opens anything."""
 _GRVT_PATHS: Final = {"POST": "v1/create_order", "DELETE": "v1/cancel_order"}
 _GRVT_USER_STREAMS: Final = "v1.order"
 """Where its orders are told."""
@@ -192,9 +189,7 @@ def _at_grvt(fault: Mapping[str, Any]) -> dict[str, Any]:
     kind = _GRVT_KINDS.get(fault["kind"], fault["kind"])
     found = {name: value for name, value in fault.items() if name not in ("path", "method")} | {"kind": kind}
     if "method" in fault:
-        # Nothing but a create is signed there, or opens anything.
-        creates = kind in ("rejected_signature", "halted_instrument")
-        found["path"] = _GRVT_PATHS["POST" if creates else fault["method"]]
+        found["path"] = _GRVT_PATHS["POST" if kind in _GRVT_CREATES else fault["method"]]
     if found.get("stream") == "user":
         found["stream"] = _GRVT_USER_STREAMS
     return found

@@ -239,7 +239,7 @@ class SimulatorServer(LoopbackServer):
         try:
             body = await _body(request)
             if path in ("/auth/api_key/login", "/auth/wallet/login"):
-                answer, headers = self.venue.sessions.log_in(path, body)
+                answer, headers = await self.dispatcher.log_in(path, body)
                 return json_response(answer, 200, headers)
             endpoint = BY_ROUTE.get(path.removeprefix("/full/")) if path.startswith("/full/") else None
             if endpoint is None or (host and endpoint.private != (host == "trades")):
@@ -283,6 +283,8 @@ class SimulatorServer(LoopbackServer):
     def counts(self) -> dict[str, Any]:
         return {
             "requests": dict(self.venue.requests),
+            "refusals": dict(self.venue.refusals),
+            "order_sockets": sum(connection.takes_orders for connection in self.hub.connections),
             "frames_sent": dict(self.hub.frames_sent),
             "logins": self.venue.sessions.logins,
         }

@@ -108,6 +108,7 @@ class SocketSession:
             if endpoint.changes_orders:
                 messages.note("request", f"{method} {orjson.dumps(body).decode()}")
             answer = await self._dispatcher.answer(endpoint, Call(body, self._connection.account))
+            self._connection.takes_orders |= endpoint.private
         except VenueError as error:
             messages.note("answer", f"{method} -> {error.body}")
             self._refuse(error, identity, method)

@@ -58,6 +58,11 @@ class Channel:
         """Connection -> with lite names."""
         self.due_ms = 0
 
+    @property
+    def is_chain(self) -> bool:
+        """A frame that is lost is missed: it was a change since the one before, or the only word on an order."""
+        return self.stream.endswith(".d") or self.stream in PRIVATE
+
     def snapshot(self) -> list[dict[str, Any]]:
         """Feeds that a new subscription begins with."""
         return []
@@ -234,7 +239,7 @@ class StreamHub:
                 made[lite] = frame(channel, feed, channel.sequence, previous, lite)
             self.frames_sent[channel.stream] += 1
             if self.venue.faults.active:
-                kinds = frame_kinds(channel.stream.endswith(".d"))
+                kinds = frame_kinds(channel.is_chain)
                 connection.push_faulty(self.venue.faults, made[lite], key, kinds)
             else:
                 connection.push(made[lite], key)
@@ -296,6 +301,8 @@ class StreamConnection(ClientConnection):
         super().__init__(socket)
         self.hub, self.gateway, self.lite, self.account = hub, gateway, lite, account
         self.subscribed: dict[tuple[str, str], Channel] = {}
+        self.takes_orders = False
+        """A private call was answered on it: its login is good."""
 
     def subscribe(self, stream: str, selectors: Iterable[str]) -> tuple[dict[str, Any], list[bytes]]:
         """The result, and the first frames, which go out behind the reply. Raises VenueError."""

@@ -149,6 +149,8 @@ class Venue:
     countdowns: dict[str, int] = field(default_factory=dict)
     recent_trades: dict[str, deque[MarketTrade]] = field(default_factory=dict)
     requests: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+    """By route and code, like "v1/create_order 1000"."""
     faults: FaultRegistry = field(default_factory=lambda: FaultRegistry(KINDS))
     messages: MessageLog = field(default_factory=MessageLog)
     submit: Callable[[WireOrder], None] = lambda wire: None

@@ -15,6 +15,7 @@ What is compared, and with what
 from __future__ import annotations
 
 import time
+from collections import Counter
 from decimal import Decimal
 from typing import Any
 
@@ -137,11 +138,11 @@ def _once(orders: list[dict[str, Any]]) -> None:
 def _not_more_than_asked(place: Place, records: list[Any]) -> None:
     again = place.venue.sent_again(place.admin("GET", "/admin/truth"))
     requests = [record for record in records if record.kind == RecordKind.ORDER_REQUEST]
-    for kind in (RequestType.NEW, RequestType.REPLACE):
-        asked = sum(request.request_type == kind for request in requests)
-        came = place.venue.received(place, kind.name)
-        if came > asked + again:
-            raise Red(f"{came} requests of kind {kind.name} came to the venue, {asked} stand in the journal")
+    asked = Counter(RequestType(request.request_type).name for request in requests)
+    for kind, most in place.venue.most(asked).items():
+        came = place.venue.received(place, kind)
+        if came > most + again:
+            raise Red(f"{came} requests of kind {kind} came to the venue, {most} stand in the journal")
     ids = [request.client_order_id for request in requests if request.request_type == RequestType.NEW]
     if len(ids) != len(set(ids)):
         raise Red("an order stands twice in the journal as about to be sent")

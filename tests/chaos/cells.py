@@ -286,6 +286,7 @@ def break_login(kind: str, place: Place, stop_s: float) -> dict[str, Any]:
     open_order(place, passive(place))
     before = _strikes(place, kind)
     place.fault(kind=kind, **place.venue.login_faults[kind])
+    place.venue.before_login(place)
     place.admin("POST", "/admin/connections", {"action": "abort"})
     place.until(lambda: _strikes(place, kind) > before, f"{kind} strikes", REACH_S)
     place.clear_faults()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from exchanges.deribit.simulator_faults import KINDS as deribit_kinds
+from exchanges.grvt.simulator_venue import KINDS as grvt_kinds
 from exchanges.simulator.faults import KINDS as binance_kinds
 from processes.fault_plan import ROLES
 from tests.chaos.cells import INJECTED, MOMENTS, VICTIMS, WAYS, all_cells, injected
@@ -15,7 +16,7 @@ from tests.chaos.run import Runner, run_all, summary
 from tests.chaos.venue import STATES
 from tests.chaos.venues import VENUES
 
-FOR_GOOD = {"binance": set[str](), "deribit": {"rejected_signature"}}
+FOR_GOOD = {"binance": set[str](), "deribit": {"rejected_signature"}, "grvt": set[str]()}
 """A key that the venue calls wrong ends a process for good, by design."""
 STOP_S = 1.6
 """Just over the heartbeat limit of the sets here."""
@@ -34,6 +35,8 @@ SAMPLE = (
     "deribit/websocket/death/connection/kill/cancel_in_flight",
     "deribit/websocket/wire/drop_reply/modify",
     "deribit/websocket/wire/malformed_frame/partial_fill",
+    "grvt/websocket/death/trading_engine/kill/sent",
+    "grvt/websocket/wire/drop_reply/modify",
 )
 CELLS = {cell.name: cell for exchange in VENUES for cell in all_cells(1, exchange)}
 
@@ -79,7 +82,9 @@ def test_the_tables_are_whole_and_every_cell_has_a_name_of_its_own(exchange: str
     assert len(injected(exchange)) == len(INJECTED) and set(injected(exchange).values()) <= set(names)
 
 
-@pytest.mark.parametrize(("venue", "kinds"), [("binance", binance_kinds), ("deribit", deribit_kinds)])
+@pytest.mark.parametrize(
+    ("venue", "kinds"), [("binance", binance_kinds), ("deribit", deribit_kinds), ("grvt", grvt_kinds)]
+)
 def test_every_fault_that_a_simulator_knows_is_in_its_tables(venue: str, kinds: tuple[str, ...]) -> None:
     struck = {
         cell.name.split("/")[3] for cell in all_cells(1, venue) if "/wire/" in cell.name or "/login/" in cell.name

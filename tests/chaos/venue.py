@@ -86,6 +86,10 @@ class ChaosVenue(ABC):
         names = ways[path] if path else {name for way in ways.values() for name in way}
         return sum(counts.get(name, 0) for name in names)
 
+    def most(self, asked: Mapping[str, int]) -> dict[str, int]:
+        """How many of these requests may have come to the venue where so many stand in the journal."""
+        return {kind: asked[kind] for kind in ("NEW", "REPLACE")}
+
     def sent_again(self, truth: Mapping[str, Any]) -> int:
         """Requests that the engine may have sent once more under their journal entry."""
         return 0
@@ -108,6 +112,9 @@ class ChaosVenue(ABC):
 
     def venue_fault(self, kind: str) -> dict[str, Any]:
         return {"kind": kind}
+
+    def before_login(self, place: Place) -> None:  # noqa: B027 - most venues log in with every connection
+        """Make the next private connection log in anew."""
 
     @abstractmethod
     def keep_quiet(self, place: Place) -> None:

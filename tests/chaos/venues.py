@@ -7,5 +7,6 @@ from typing import Final
 from tests.chaos.venue import ChaosVenue
 from tests.chaos.venue_binance import BinanceVenue
 from tests.chaos.venue_deribit import DeribitVenue
+from tests.chaos.venue_grvt import GrvtVenue
 
-VENUES: Final[dict[str, ChaosVenue]] = {venue.name: venue for venue in (BinanceVenue(), DeribitVenue())}
+VENUES: Final[dict[str, ChaosVenue]] = {venue.name: venue for venue in (BinanceVenue(), DeribitVenue(), GrvtVenue())}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import aiohttp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exchanges.grvt.simulator import ApiKey, SimulatorError, SimulatorOptions, serve
+from exchanges.grvt.simulator import DEMO_KEY, ApiKey, SimulatorError, SimulatorOptions, serve
 from exchanges.grvt.simulator_calls import BY_ROUTE
 from tests.exchanges.grvt.simulator_client import BTC, SUB, logged_in, order, venue
 
@@ -70,7 +72,7 @@ def routes() -> list[str]:
 @given(data=st.data())
 def test_no_body_makes_a_handler_fail(data, routes) -> None:
     """Whatever is asked, the answer is a result or one of the venue's refusals."""
-    from exchanges.grvt.simulator import DEMO_KEY, SimulatorServer
+    from exchanges.grvt.simulator import SimulatorServer
     from exchanges.grvt.simulator_errors import VenueError
     from exchanges.grvt.simulator_venue import Call
 
@@ -96,6 +98,7 @@ def test_no_body_makes_a_handler_fail(data, routes) -> None:
         ("unknown_not_executed", 500, 0),
         ("unknown_executed", 500, 1),
         ("rejected_signature", 403, 0),
+        ("rejected_timestamp", 403, 0),
         ("halted_instrument", 400, 0),
     ],
 )
@@ -122,6 +125,40 @@ async def test_a_dropped_reply_cuts_the_line_after_the_order_was_taken() -> None
         async with client.socket() as socket:
             with pytest.raises(AssertionError, match="CLOSE"):
                 await socket.call("v1/create_order", order=order(price="60000.0"))
+
+
+async def test_what_is_refused_is_counted_by_route_and_code() -> None:
+    async with logged_in() as client:
+        client.headers = {}
+        assert (await client.post("v1/create_order", order=order()))[1]["code"] == 1000
+        assert client.server.truth()["refusals"] == {"v1/create_order 1000": 1}
+
+
+async def test_a_request_that_is_late_is_handled_when_its_time_has_passed() -> None:
+    async with logged_in(speed_bump_ms=0) as client:
+        client.server.arm({"kind": "delay_request", "path": "create_order", "delay_ms": 100})
+        began = time.monotonic()
+        assert (await client.create(price="60000.0"))["state"]["status"] == "PENDING"
+        assert time.monotonic() - began >= 0.1
+
+
+@pytest.mark.parametrize(("kind", "status"), [("http_429", 429), ("http_503_unavailable", 503)])
+async def test_a_login_can_be_struck_and_sets_no_cookie_then(kind: str, status: int) -> None:
+    async with logged_in() as client:
+        client.server.arm({"kind": kind, "path": "login"})
+        url, key = f"{client.server.rest_url}/auth/api_key/login", {"api_key": DEMO_KEY.key}
+        async with client.session.post(url, json=key) as reply:
+            assert (reply.status, dict(reply.cookies)) == (status, {})
+        async with client.session.post(url, json=key) as reply:
+            assert (reply.status, list(reply.cookies)) == (200, ["gravity"])
+
+
+async def test_a_socket_that_answers_private_calls_is_counted_as_one_for_orders() -> None:
+    async with logged_in() as client, client.socket() as socket:
+        await socket.subscribe("v1.order", SUB)
+        assert client.server.truth()["order_sockets"] == 0
+        await socket.call("v1/open_orders", sub_account_id=SUB)
+        assert client.server.truth()["order_sockets"] == 1
 
 
 async def test_the_truth_names_accounts_and_the_port_is_one() -> None:

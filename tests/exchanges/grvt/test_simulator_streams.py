@@ -10,7 +10,7 @@ import aiohttp
 import orjson
 import pytest
 
-from tests.exchanges.grvt.simulator_client import BTC, SUB, logged_in, venue
+from tests.exchanges.grvt.simulator_client import BTC, SUB, logged_in, until, venue
 
 
 async def test_a_book_begins_whole_and_its_changes_add_up_to_the_venues() -> None:
@@ -174,6 +174,18 @@ async def test_faults_of_the_sequence_are_seen_by_its_numbers(kind: str) -> None
         steps = {after - before for before, after in itertools.pairwise(numbers)}
         assert steps != {1}
         assert client.server.truth()["faults"][kind]["injected"] == 1
+
+
+async def test_a_private_frame_that_is_lost_is_missed_by_the_next_one() -> None:
+    async with logged_in(speed_bump_ms=0) as client, client.socket() as socket:
+        await socket.subscribe("v1.order", SUB)
+        client.server.arm({"kind": "sequence_gap", "stream": "v1.order"})
+        number = (await client.create(price="60000.0"))["metadata"]["client_order_id"]
+        await until(lambda: client.server.truth()["faults"])  # the order is open, and nobody was told
+        await client.post("v1/cancel_order", sub_account_id=SUB, client_order_id=number)
+        told = await socket.next("v1.order")
+        assert (told["prev_sequence_number"], told["sequence_number"]) == ("1", "2")
+        assert told["feed"]["state"]["status"] == "CANCELLED"
 
 
 async def test_a_disconnect_and_silence_strike_at_once() -> None:
