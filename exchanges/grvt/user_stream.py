@@ -1,14 +1,11 @@
 """The account's private streams: login, socket with the session's headers, subscriptions, frames out with their feeds.
 
 The rules
-- It counts as up when every subscription was agreed to, and its owner must read the account over REST then: what
-  happened before is not told.
+- It counts as up when every subscription was agreed to.
 - Numbers of a stream follow each other; a missing one may have been the only word about something, so the connection is
   given up and everything is read anew. `check_gaps=False` switches that off, as for market data.
 - A refusal of a subscription for want of a login (1000) means that the cookie ended: log in and connect again.
-- A frame that cannot be read has the same end as a missing one.
-- Quiet for hours is normal here; a dead link is found by pings. A link that is open and says nothing is found by what
-  it must have said: its owner calls `expect_word` when the venue took an order.
+- What holds for every private stream stands in exchanges/account_stream.py.
 
 Source: https://api-docs.grvt.io/trading_streams
 
@@ -19,36 +16,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from logging import Logger
-from typing import Final
 
 import msgspec
 
-from exchanges.adapter import ConnectionHealth, VenueUnavailable
-from exchanges.echo_watch import ECHO_S, EchoWatch
-from exchanges.frame_listener import FrameListener
+from exchanges.account_stream import POLICY, AccountStream
+from exchanges.adapter import VenueUnavailable
+from exchanges.echo_watch import ECHO_S
 from exchanges.grvt.account_codec import AccountCodec
 from exchanges.grvt.error_codes import NOT_LOGGED_IN
 from exchanges.grvt.order_messages import PrivateFrame
 from exchanges.grvt.session import Session
 from exchanges.market_events import MalformedFrame
 from exchanges.order_wire import MalformedMessage
-from exchanges.websocket import ConnectionFailed, WebSocketConnection, WebSocketPolicy
-
-POLICY: Final = WebSocketPolicy(first_message_timeout_s=None, stale_after_s=None)
+from exchanges.websocket import ConnectionFailed, WebSocketPolicy
 
 
-class _Listener(FrameListener):
-    """Hands each text frame's bytes to the stream."""
-
-    def __init__(self, on_frame: Callable[[bytes, int], None]) -> None:
-        super().__init__()
-        self._on_frame = on_frame
-
-    def on_message(self, payload: bytes, receive_time_ns: int) -> None:
-        self._on_frame(payload, receive_time_ns)
-
-
-class GrvtUserStream:
+class GrvtUserStream(AccountStream):
     """`run()` keeps it up until `close()`. on_feed(stream, feed, receive_time_ns) raises MalformedFrame or
     MalformedMessage for what it cannot read."""
 
@@ -65,61 +48,30 @@ class GrvtUserStream:
         on_down: Callable[[str], None],
         log: Logger,
         on_malformed: Callable[[], None] = lambda: None,
+        on_retry: Callable[[str], None] = lambda text: None,
         check_gaps: bool = True,
         echo_s: float = ECHO_S,
         policy: WebSocketPolicy = POLICY,
     ) -> None:
-        self._session, self._codec, self._wanted, self._target = session, codec, tuple(streams), url
-        self._on_feed, self._on_up, self._on_malformed, self._log = on_feed, on_up, on_malformed, log
-        self._check = check_gaps
-        self._handshake: dict[str, str] = {}
-        self._agreed: set[str] = set()
-        self._last: dict[str, int] = {}
-        self._echo = EchoWatch(self._silent, echo_s)
-        self._connection = WebSocketConnection(
+        super().__init__(
             name,
-            self._url,
-            lambda: _Listener(self._on_frame),
-            policy=policy,
             log=log,
             on_connected=self._subscribe,
             on_disconnected=lambda why: self._lost(on_down, why),
-            headers=self._shown,
+            on_malformed=on_malformed,
+            on_retry=on_retry,
+            echo_s=echo_s,
+            policy=policy,
         )
+        self._session, self._codec, self._wanted, self._target = session, codec, tuple(streams), url
+        self._on_feed, self._on_up, self._check = on_feed, on_up, check_gaps
+        self._handshake: dict[str, str] = {}
+        self._agreed: set[str] = set()
+        self._last: dict[str, int] = {}
 
     @property
     def up(self) -> bool:
-        return self._connection.connected and len(self._agreed) == len(self._wanted)
-
-    @property
-    def connects(self) -> int:
-        """Connections made since the start."""
-        return self._connection.counters.connects
-
-    def health(self) -> ConnectionHealth:
-        return ConnectionHealth(self._connection.name, self._connection.state, self._connection.receive_time_ns)
-
-    def expect_word(self, since_ns: int) -> None:
-        """The account changed since then (CLOCK_MONOTONIC ns): this stream has spoken since, or does so soon, or is
-        dead though open and is given up."""
-        if self.up:
-            self._echo.expect(since_ns)
-
-    def _silent(self, why: str) -> None:
-        if self.up:
-            self.reconnect(why)
-
-    def reconnect(self, reason: str) -> None:
-        """Give the present connection up and open another."""
-        self._connection.disconnect(reason)
-
-    async def run(self) -> None:
-        """Raises VenueRefused where the key is wrong."""
-        await self._connection.run()
-
-    def close(self) -> None:
-        self._echo.forget()
-        self._connection.close()
+        return super().up and len(self._agreed) == len(self._wanted)
 
     async def _url(self) -> str:
         try:
@@ -128,8 +80,7 @@ class GrvtUserStream:
             raise ConnectionFailed(str(failure)) from failure
         return self._target
 
-    def _shown(self) -> dict[str, str]:
-        """What the handshake carries."""
+    def _headers(self) -> dict[str, str]:
         self._handshake = self._session.headers
         return self._handshake
 
@@ -161,9 +112,7 @@ class GrvtUserStream:
             elif frame.result is not None:
                 self._on_agreed(frame.result.stream)
         except (MalformedFrame, MalformedMessage) as failure:
-            self._on_malformed()
-            self._log.error("%s; frame begins %r", failure, payload[:200])
-            self.reconnect("a frame could not be read: what it said is asked for anew")
+            self._malformed(failure, payload)
 
     def _on_agreed(self, stream: str) -> None:
         was_up = self.up

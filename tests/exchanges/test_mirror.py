@@ -91,6 +91,8 @@ METHODS: dict[str, tuple[set[str], str]] = {
     "subscriber.Subscriber.on_applied": ({B}, "its far levels are filled in from snapshots: book_refresh"),
     "subscriber.Subscriber.on_quote_gap": ({G}, "its best quotes come as changes"),
     "user_stream.UserStream.extend_now": ({B}, "a listen key ends unless it is extended"),
+    "user_stream.UserStream.run": ({B}, "a listen key ends unless it is extended"),
+    "user_stream.UserStream.up": ({G}, "its subscriptions have to be agreed to"),
 }
 LOOSE = ("account_fetcher", "order_codec", "order_socket", "order_budget", "order_connection")
 """Where each venue has requests and replies of its own: what all have stands in the same order, and no more."""
