@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from exchanges.adapter import ExchangeContext
@@ -17,6 +15,7 @@ from exchanges.risk_limits import RiskLimits
 from processes.config import ExpectConfig
 from shm.layout import EventType, instrument_id
 from tests.exchanges import live_engine
+from tests.exchanges.live_context import make_context
 from tests.exchanges.live_engine import EPOCH, INSTANCE, STRATEGY
 from tests.exchanges.order_world import Counters
 
@@ -26,30 +25,9 @@ BTC = OrderInstrument(instrument_id(1, 0), "BTCUSDT", price_scale=2, quantity_sc
 
 
 def context(server: SimulatorServer, tmp_path: Path, counters: Counters, **changes: Any) -> ExchangeContext:
-    settings = SimpleNamespace(
-        environment="simulator",
-        symbols=["BTCUSDT"],
-        rest_url=server.rest_url,
-        stream_url=server.stream_url,
-        ws_api_url=server.stream_url,
-        order_path=changes.pop("order_path", "websocket"),
-        receive_window_ms=changes.pop("receive_window_ms", 5_000),
-        stale_after_ms=2_000,
-        settle_currency="USDT",
-        expect=changes.pop("expect", ExpectConfig()),
-    )
-    values: dict[str, Any] = {
-        "venue": "binance",
-        "settings": settings,
-        "instruments": SimpleNamespace(id=lambda symbol: BTC.id, symbol=lambda identifier: "BTCUSDT"),
-        "segment": lambda name: None,
-        "counters": counters,
-        "log": logging.getLogger("test.oms"),
-        "state_dir": tmp_path,
-        "set_state": lambda state, text: None,
-        "credentials": SimpleNamespace(api_key=DEMO_KEY.key, secret=DEMO_KEY.secret),
-    }
-    return ExchangeContext(**values | changes)
+    settings = {"settle_currency": "USDT", "expect": ExpectConfig()}
+    key = (DEMO_KEY.key, DEMO_KEY.secret)
+    return make_context("binance", BTC, key, server, tmp_path, counters, settings, changes)
 
 
 class LiveEngine(live_engine.LiveEngine):

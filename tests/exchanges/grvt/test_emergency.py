@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator
-from itertools import count
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import pytest
 
-from exchanges import emergency
-from exchanges.alerts import Alerts
-from exchanges.emergency import Flat, Pull
 from exchanges.grvt.emergency import GrvtEmergency
 from exchanges.grvt.simulator import SimulatorOptions, SimulatorServer, serve
-from shm.clock import monotonic_ns
-from shm.layout import EventType, OrderType, TimeInForce, client_order_id
 from tests.exchanges.grvt.live_engine import LiveEngine, context, live
 from tests.exchanges.grvt.simulator_client import order
-from tests.exchanges.live_engine import INSTANCE
+from tests.exchanges.live_emergency import alerts, check_own_go_and_foreign_stay
 
 FAR = 20_000
-SECOND = 10**9
 
 
 @pytest.fixture
@@ -38,9 +30,8 @@ async def engine(server: SimulatorServer, tmp_path: Path) -> AsyncIterator[LiveE
         yield one
 
 
-def access_of(server: SimulatorServer, tmp_path: Path, engine: LiveEngine, number: int) -> GrvtEmergency:
-    alerts = Alerts(lambda name: None, logging.getLogger("test"))
-    return GrvtEmergency(context(server, tmp_path, engine.counters, alerts=alerts), instance_number=number)
+def foreign(access: GrvtEmergency) -> Awaitable[object]:
+    return access._fetcher.create({"order": order(size="0.02", price="50000.0")})
 
 
 @pytest.mark.parametrize("with_foreign", [True, False])
@@ -48,29 +39,8 @@ async def test_own_orders_and_the_position_go_and_a_foreign_order_stays(
     server: SimulatorServer, engine: LiveEngine, tmp_path: Path, with_foreign: bool
 ) -> None:
     bid = int(server.venue.book("BTC_USDT_Perp").best_bid * 10)
-    held = engine.order(0, 200, order_type=OrderType.MARKET, time_in_force=TimeInForce.NONE)
-    await engine.until(lambda: EventType.FILL in engine.kinds(held))
-    resting = [await engine.placed(bid - FAR - 50 * step) for step in range(3)]
-    access = access_of(server, tmp_path, engine, INSTANCE)
-    other = access_of(server, tmp_path, engine, INSTANCE + 1)
-    assert {order.client_order_id for order in await access.open_orders()} == set(resting)
-    assert {order.client_order_id for order in await other.open_orders()} == {0}
-    untouched = Pull()
-    await emergency.pull(other, untouched, monotonic_ns() + SECOND)  # to that instance they are foreign
-    assert len(await access.open_orders()) == 3
-    if with_foreign:
-        await access._fetcher.create({"order": order(size="0.02", price="50000.0")})
-    report, flat = Pull(), Flat()
-    deadline = monotonic_ns() + 5 * SECOND
-    await emergency.pull(access, report, deadline)
-    await emergency.verify(access, report, monotonic_ns(), deadline)
-    assert report.gone
-    assert {order.client_order_id for order in report.asked} == set(resting)
-    assert len(await access.open_orders()) == with_foreign
-    ids = (client_order_id(INSTANCE, 0, 0, number) for number in count(1))
-    await emergency.flatten(access, ["BTC_USDT_Perp"], ids, flat, deadline)
-    assert [position.symbol for position in flat.found] == ["BTC_USDT_Perp"]
-    assert flat.left == []
-    assert await access.positions() == []
-    await access.close()
-    await other.close()
+
+    def access_of(number: int) -> GrvtEmergency:
+        return GrvtEmergency(context(server, tmp_path, engine.counters, alerts=alerts()), instance_number=number)
+
+    await check_own_go_and_foreign_stay(engine, access_of, bid - FAR, foreign if with_foreign else None)
