@@ -9,7 +9,7 @@ WHOLE_SETS := tests/processes/test_demo.py tests/chaos
 ARGS   ?=
 SOURCES := $(shell find shm exchanges strategy \( -name '*.pyx' -o -name '*.pxd' -o -name '*.h' \) ! -name 'records.*')
 
-.PHONY: help demo test check systemd-test drill conformance chaos stress fuzz explore sanitize bench bench-check clean setup
+.PHONY: help demo test check systemd-test drill soak conformance chaos stress fuzz explore sanitize bench bench-check clean setup
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make check  format, lint, types, tests"
 	@echo "make systemd-test  the paper set under a real systemd in a throwaway container (root; says what is missing)"
 	@echo "make drill  the kill switch on a hundred open orders, with engines alive and dead, and how long it took"
+	@echo "make soak   the full set on two cores, and whether anything of it grows      (ARGS=\"--minutes 30\")"
 	@echo "make conformance  clients that others wrote trade on our simulator"
 	@echo "make chaos  kill, stop and restart every process at every moment, break the wire   (ARGS=\"--exchange deribit\")"
 	@echo "make stress 10^8 records through the rings under kill -9, 10^7 for flat memory   (ARGS=\"--records 1e7\")"
@@ -69,6 +70,10 @@ systemd-test: setup
 # Long (some minutes): a hundred open orders over all venues, and the kill switch; again with every engine killed first.
 drill: setup
 	@CORELANE_DRILL=1 $(BIN)/python -m pytest -v -s tests/drill $(ARGS)
+
+# Half an hour: memory, open files, threads and heartbeats of every process of the full set, and a verdict.
+soak: setup
+	@$(BIN)/python -m tests.soak.run $(ARGS)
 
 # Every death and wire fault at every moment of an order; goes on where it ended (build/chaos.jsonl holds what is done).
 chaos: setup

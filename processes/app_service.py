@@ -104,6 +104,8 @@ class AppService:
         self._living = False
         self._doorbell: Doorbell | None = None
         self._last_beat_ns = 0
+        self._beats_sent = 0
+        self._lost: Failure | None = None
         self._last_collection_ns = 0
         self._next_watchdog_ns = 0
 
@@ -126,6 +128,8 @@ class AppService:
             with _signals(self._on_signal) if outermost else contextlib.nullcontext():
                 self.open()
                 code = body()
+            if self._lost is not None:
+                raise self._lost
             if code == ExitCode.OK:
                 self.set_state(ProcessState.STOPPED)
         except (Exception, KeyboardInterrupt) as error:
@@ -261,9 +265,22 @@ class AppService:
                 self._counters.add("heartbeats_late")
         self._last_beat_ns = now
         self._write_row(now)
+        self._look_at_segments()
         if self._notifier.watchdog_interval_s and now >= self._next_watchdog_ns:
             self._next_watchdog_ns = now + int(self._notifier.watchdog_interval_s * 1e9)
             self._notifier.send("WATCHDOG=1")
+
+    def _look_at_segments(self) -> None:
+        """Who removes shared memory (systemd's RemoveIPC, when a session of this user ends) leaves us with pages that
+        nobody else sees: end in order, and say so. One segment a beat, so within a few seconds."""
+        self._beats_sent += 1
+        if self._lost is None and (name := self.instance.lost_segment(self._beats_sent)) is not None:
+            self._lost = Failure(
+                f"segment {name} was removed while this process used it; `corelane shm create` makes it again",
+                ExitCode.SHARED_MEMORY,
+            )
+            self.log.error("%s", self._lost)
+            self.request_stop()
 
     def request_stop(self) -> None:
         """Ask the loop to end; what SIGTERM, SIGINT and the control command `shutdown` do."""
@@ -325,7 +342,7 @@ class AppService:
         if known is None:
             report = crash_report.write(self.process, self.config, self.instance, self.row, error)
             self.log.critical("crashed: %s; report: %s", sentence, report or "could not be written", exc_info=error)
-        else:
+        elif error is not self._lost:  # which was said when it was found
             self.log.error("%s", sentence)
         self.row.state, self.row.text = int(ProcessState.FAILED), _row_text(sentence)
         self._notifier.send(f"STATUS=FAILED {sentence}")

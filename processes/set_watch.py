@@ -7,7 +7,6 @@ ever; each look asks whether the name still leads to the same memory. Called by 
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import Final
 
 from processes import shm_admin
@@ -16,7 +15,7 @@ from processes.health import Health, Look
 from processes.history import History
 from processes.set_view import SetView
 from shm.instance import Instance
-from shm.segment import SHM_FOLDER, SegmentError
+from shm.segment import SegmentError
 
 MARK: Final = "words"
 """The segment by which a set is known again."""
@@ -30,9 +29,8 @@ class SetWatch:
 
     def _attach(self) -> None:
         self._instance: Instance = shm_admin.instance_of(self._config)
-        self._path = Path(f"{SHM_FOLDER}{self._instance.segment_name(MARK)}")
         try:
-            self._inode = self._find()
+            self._mark = self._instance.segment(MARK)
             self._view: SetView | None = SetView(self._config, self._instance)
         except BaseException:
             self._instance.close()
@@ -46,7 +44,7 @@ class SetWatch:
 
     def look(self) -> Look | None:
         """How the set is now; None while it is not there. Raises nothing."""
-        if self._view is not None and self._find() == self._inode:
+        if self._view is not None and self._mark.is_linked():
             snapshot = self._view.take()
             self.history.add(snapshot)
             return Look(snapshot, self._health.update(snapshot))
@@ -55,12 +53,6 @@ class SetWatch:
             self._attach()
             return self.look()
         return None
-
-    def _find(self) -> int:
-        try:
-            return self._path.stat().st_ino
-        except OSError:
-            return 0
 
     def close(self) -> None:
         """Idempotent."""

@@ -33,6 +33,7 @@ from processes.log import LogManager
 from shm.layout import ProcessState
 from shm.lock import AlreadyRunning, ProcessLock
 from shm.records import ProcessRow
+from shm.segment import SegmentError
 from shm.table import TableReader
 
 NAME: Final = "supervisor"
@@ -94,8 +95,7 @@ class Supervisor:
         """Take the lock of the set and make its segments. Raises AlreadyRunning, SegmentError, Failure."""
         self._lock = ProcessLock(self.instance.lock_folder, NAME)
         try:
-            shm_admin.create(self.config)
-            self._status = TableReader(self.instance.segment("status"))
+            self._make_segments()
         except BaseException:
             self.stop()
             raise
@@ -103,6 +103,13 @@ class Supervisor:
 
     def __exit__(self, *_error: object) -> None:
         self.stop()
+
+    def _make_segments(self) -> None:
+        """Those that are missing; what lives stays as it is. Raises SegmentError."""
+        shm_admin.create(self.config)
+        self._status = None
+        self.instance.close()
+        self._status = TableReader(self.instance.segment("status"))
 
     # --- start ------------------------------------------------------------------------------------------------------
     def start(self, turn: Callable[[], None], *, patient: bool = False) -> None:
@@ -213,6 +220,11 @@ class Supervisor:
             child.next_start_s = now
             self.log.info("%s ended to be started again", child.name)
             return
+        if code == ExitCode.SHARED_MEMORY:
+            try:
+                self._make_segments()
+            except SegmentError as error:
+                self.log.error("%s", error)
         if now - child.started_s > STEADY_S:
             child.backoff_s = FIRST_BACKOFF_S
         child.next_start_s = now + child.backoff_s

@@ -200,6 +200,13 @@ class Instance:
         """{logical name: segment} of what this process has attached so far."""
         return dict(self._attached)
 
+    def lost_segment(self, turn: int) -> str | None:
+        """The name of one attached segment where it was removed or made anew meanwhile. Looks at one a call, by `turn`,
+        so that a hot loop may ask."""
+        attached = list(self._attached.values())
+        segment = attached[turn % len(attached)] if attached else None
+        return segment.name if segment is not None and not segment.is_linked() else None
+
     def limits(self, venue: str, environment: str, url: str | None = None) -> LimitTable:
         """The host's limits of a venue (see shm/host.py), attached once and kept, made where they are missing. url: the
         venue's, where it is not the environment's own. Raises SegmentError."""

@@ -57,6 +57,8 @@ class Segment:
         self.buffer = memoryview(mapping)
         self.header = np.frombuffer(self.buffer, dtype=SEGMENT_HEADER, count=1)
         self.locked = False
+        self._file: tuple[int, int] | None = None
+        """Device and inode of what is mapped, for one that has a name in /dev/shm."""
         self.bell_folder: str | None = None
         """Folder of the doorbell FIFOs; a writer made from this segment rings sleepers there. None: it rings nobody."""
 
@@ -90,6 +92,7 @@ class Segment:
                 os.fchown(shared.fd, -1, group)
             os.posix_fallocate(shared.fd, 0, size)
             mapping = mmap.mmap(shared.fd, size, mmap.MAP_SHARED | mmap.MAP_POPULATE)
+            status = os.fstat(shared.fd)
         except (OSError, OverflowError, ValueError) as error:
             posix_ipc.unlink_shared_memory(name)
             reason = error.strerror if isinstance(error, OSError) else "no address space has that size"
@@ -100,6 +103,7 @@ class Segment:
         finally:
             shared.close_fd()
         segment = cls(name, mapping)
+        segment._file = status.st_dev, status.st_ino
         header = segment.header[0]
         header["layout_version"] = LAYOUT_VERSION
         header["segment_kind"] = kind
@@ -137,6 +141,7 @@ class Segment:
         finally:
             shared.close_fd()
         segment = cls(name, mapping)
+        segment._file = status.st_dev, status.st_ino
         segment._lock_memory()
         return segment
 
@@ -176,6 +181,15 @@ class Segment:
             self._mapping.close()
         except BufferError:
             pass
+
+    def is_linked(self) -> bool:
+        """Whether the name still leads to this memory. What was removed lives on in those who mapped it: without asking
+        they would go on writing where nobody reads. Costs a system call, and may change between two looks."""
+        try:
+            status = os.stat(f"{SHM_FOLDER}{self.name}")  # noqa: PTH116 (asked in hot loops; a Path is five times that)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._file
 
     # --- what the header says ---------------------------------------------------------------------------------------
     @property

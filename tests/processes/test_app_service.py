@@ -25,6 +25,7 @@ from shm.counters import CountersReader
 from shm.instance import Instance
 from shm.layout import ProcessState
 from shm.records import ProcessRow
+from shm.segment import Segment
 from shm.table import TableReader
 
 ROOT = Path(__file__).parent.parent.parent
@@ -168,6 +169,16 @@ def test_a_failure_that_is_understood_is_one_sentence(config, instance):
     _, said = child.communicate(timeout=PATIENCE_S)
     assert child.returncode == ExitCode.SHARED_MEMORY
     assert said.strip().endswith("segment /x is gone")
+
+
+@pytest.mark.parametrize("body", ["serve", "worker"])
+def test_shared_memory_that_is_removed_under_it_ends_it_in_order_with_its_own_code(instance, running, body):
+    child = running(body)
+    Segment.remove(instance.segment_name("status"))
+    out, said = child.communicate(timeout=PATIENCE_S)
+    assert child.returncode == ExitCode.SHARED_MEMORY
+    assert out == "closed\n"
+    assert said.count("status was removed while this process used it") == 1
 
 
 @pytest.mark.parametrize("body", ["never_stop", "slow_worker"])

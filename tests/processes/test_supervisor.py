@@ -87,6 +87,15 @@ def test_what_dies_is_started_again_and_counted(config):
         assert running.restarts["trader"] == 0
 
 
+def test_segments_that_somebody_removed_are_made_again_and_everybody_comes_back(config):
+    with make(config) as running:
+        running.start(nothing)
+        pids = set(running.living())
+        running.instance.remove()
+        turn_until(running, lambda: all(map(running.is_ready, config.processes())) and not pids & set(running.living()))
+        assert all(child.exit_codes[0] == ExitCode.SHARED_MEMORY for child in running.children.values())
+
+
 def test_one_that_asks_for_it_is_started_again_at_once(config):
     with make(config) as running:
         running.start(nothing)

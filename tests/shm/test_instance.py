@@ -75,6 +75,16 @@ def test_a_name_that_could_not_name_files_is_refused(tmp_path: Path, name: str) 
         Instance(name, 1, tmp_path, tmp_path)
 
 
+def test_a_segment_that_was_removed_is_found_within_as_many_looks_as_there_are(instance: Instance) -> None:
+    assert instance.lost_segment(0) is None
+    instance.create({"binance": VenueSegments(["BTCUSDT"])}, ["trader"])
+    for logical in ("words", "status", "binance.books"):
+        instance.segment(logical)
+    assert [instance.lost_segment(turn) for turn in range(6)] == [None] * 6
+    Segment.remove(instance.segment_name("status"))
+    assert {instance.lost_segment(turn) for turn in range(3)} == {None, instance.segment_name("status")}
+
+
 def test_ids_are_venue_and_row(instance: Instance) -> None:
     instance.create({"binance": VENUE, "grvt": VenueSegments(["BTC_USDT_Perp"])}, [])
     ids = instance.instruments("binance")

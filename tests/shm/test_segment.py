@@ -53,6 +53,18 @@ def test_create_is_idempotent_and_keeps_the_contents(segment_name: str) -> None:
     assert Words(Segment.create(segment_name, SegmentKind.WORDS, 64, 8)).load(3) == 9
 
 
+def test_a_segment_knows_whether_its_name_still_leads_to_it(segment_name: str) -> None:
+    made = Segment.create(segment_name, SegmentKind.WORDS, 64, 8)
+    found = Segment.attach(segment_name)
+    assert made.is_linked()
+    assert found.is_linked()
+    Segment.remove(segment_name)
+    assert not made.is_linked()
+    again = Segment.create(segment_name, SegmentKind.WORDS, 64, 8)
+    assert again.is_linked()
+    assert not found.is_linked(), "one of the same name is another"
+
+
 @pytest.mark.parametrize(
     ("kind", "capacity", "stride"),
     [(SegmentKind.WORDS, 128, 8), (SegmentKind.TABLE, 64, 64), (SegmentKind.LOSSLESS_RING, 64, 128)],

@@ -25,7 +25,7 @@ def config() -> str:
     text = demo_config.render(options, None, demo_config.free_port(), "main")
     text = text.replace('"run"', '"/run/corelane/main"').replace('"state"', '"/var/lib/corelane/main"')
     before, _, rest = text.partition("[cores]\n")
-    return before + _cores() + rest[rest.index("[[strategies]]") :] + _observers()
+    return before + _cores() + rest[rest.index("[[strategies]]") :] + observers()
 
 
 def placed() -> dict[str, tuple[int, str, str]]:
@@ -47,6 +47,6 @@ def _cores() -> str:
     return "\n".join(["[cores]", *lines, "", ""])
 
 
-def _observers() -> str:
-    """All that there are."""
+def observers() -> str:
+    """The table that asks for all that there are."""
     return "\n[observers]\n" + "".join(f"{one.name} = true\n" for one in msgspec.structs.fields(ObserversConfig))
