@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
-from processes.config_reading import FromEnvironment, check_tree, substitute, suggestion
+from processes.config_reading import MISSING, FromEnvironment, check_tree, substitute, suggestion
 from processes.config_rules import broken_rules
+from processes.config_salvage import not_beside, sound_part
 from processes.config_schema import (
     Config,
     CoreConfig,
@@ -108,18 +109,21 @@ def load_config(path: str | os.PathLike[str]) -> Config:
         raise ConfigError([f"is not TOML: {error}"], str(file)) from None
     problems: list[str] = []
     tree = substitute(tree, "", problems)
-    if "path" in tree:
-        problems.append("path: unknown key")
-        del tree["path"]
     _flatten_cores(tree)
     check_tree(tree, Config, "", problems)
     if problems:
-        raise ConfigError(problems, str(file))
-    config = msgspec.convert(_plain(tree), Config, strict=False)
+        sound = sound_part(tree, Config)
+        rest = broken_rules(_converted(sound)) if sound is not MISSING else []
+        raise ConfigError([*problems, *not_beside(rest, problems)], str(file))
+    config = _converted(tree)
     problems = broken_rules(config)
     if problems:
         raise ConfigError(problems, str(file))
     return _completed(config, file.absolute())
+
+
+def _converted(tree: Any) -> Config:
+    return msgspec.convert(_plain(tree), Config, strict=False)
 
 
 def _flatten_cores(tree: dict[str, Any]) -> None:

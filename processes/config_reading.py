@@ -17,6 +17,8 @@ from typing import Any
 import msgspec
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+USER_PART = re.compile(r"(?<=://)[^/@\s]*@")
+"""User and password of a URL: never shown."""
 _TYPE_WORDS = {
     int: "a whole number",
     float: "a number",
@@ -33,6 +35,10 @@ class FromEnvironment(str):
     __slots__ = ()
 
 
+NAMES_OF_SECRETS = frozenset({"credentials", "webhook"})
+"""Keys that hold the name of a secret."""
+NO_KEYS = frozenset({"path"})
+"""Fields of the tree that are filled in here and never read from a file."""
 MISSING = object()
 """Stands where a variable was not found: that mistake is told already, a wrong type is not a second one."""
 
@@ -69,7 +75,7 @@ def check_tree(value: Any, declared: Any, path: str, problems: list[str]) -> Non
     """Append one sentence to `problems` for everything in `value` that does not fit the declared type."""
     if value is MISSING:
         return
-    declared, meta = _unwrap(declared)
+    declared, meta = unwrap(declared)
     origin: Any = typing.get_origin(declared)
     if isinstance(declared, type) and issubclass(declared, msgspec.Struct):
         _check_struct(value, declared, path, problems)
@@ -101,7 +107,7 @@ def _check_struct(value: Any, declared: type[msgspec.Struct], path: str, problem
     if not _is_a(value, dict, path, problems):
         return
     hints = typing.get_type_hints(declared, include_extras=True)
-    fields = {item.encode_name: item for item in msgspec.structs.fields(declared)}
+    fields = {item.encode_name: item for item in msgspec.structs.fields(declared) if item.name not in NO_KEYS}
     prefix = f"{path}." if path else ""
     for key, item in value.items():
         if key in fields:
@@ -118,7 +124,13 @@ def _check_leaf(value: Any, declared: Any, meta: msgspec.Meta | None, path: str,
     try:
         msgspec.convert(value, full, strict=not isinstance(value, FromEnvironment))
     except msgspec.ValidationError:
-        problems.append(f"{path}: found {show(value)}, expected {describe(full)}")
+        problems.append(f"{path}: found {_shown(value, path)}, expected {describe(full)}")
+
+
+def _shown(value: Any, path: str) -> str:
+    """What was pasted where a name belongs may be the secret itself."""
+    hidden = isinstance(value, str) and path.rpartition(".")[2] in NAMES_OF_SECRETS
+    return "a text that is not shown here" if hidden else show(value)
 
 
 def _is_a(value: Any, kind: type, path: str, problems: list[str]) -> bool:
@@ -128,7 +140,7 @@ def _is_a(value: Any, kind: type, path: str, problems: list[str]) -> bool:
     return False
 
 
-def _unwrap(declared: Any) -> tuple[Any, msgspec.Meta | None]:
+def unwrap(declared: Any) -> tuple[Any, msgspec.Meta | None]:
     if typing.get_origin(declared) is not typing.Annotated:
         return declared, None
     base, *extras = typing.get_args(declared)
@@ -143,13 +155,13 @@ def show(value: Any) -> str:
         return "a table"
     if isinstance(value, list):
         return "a list"
-    text = f'"{value}"' if isinstance(value, str) else str(value)
+    text = f'"{USER_PART.sub("", value)}"' if isinstance(value, str) else str(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 def describe(declared: Any) -> str:
     """What a type expects, in words."""
-    base, meta = _unwrap(declared)
+    base, meta = unwrap(declared)
     origin = typing.get_origin(base)
     if meta is not None and meta.description:
         return meta.description

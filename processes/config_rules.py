@@ -11,6 +11,8 @@ from collections.abc import Iterator
 
 from processes.config_reading import show, suggestion
 from processes.config_schema import Config, StrategyConfig, VenueConfig
+from processes.doctor_finding import shown
+from processes.host_reading import Host
 from shm.host import HOST_INSTANCE
 from shm.layout import Venue
 
@@ -80,7 +82,7 @@ def _engine_risk(path: str, venue: VenueConfig) -> Iterator[str]:
 
 def _cores(config: Config) -> Iterator[str]:
     known = config.processes()
-    present = os.sched_getaffinity(0) | set(range(os.cpu_count() or 1))
+    present = os.sched_getaffinity(0) | Host().cores
     spinning: dict[int, str] = {}
     for process, placed in config.cores.items():
         path = f"cores.{process}"
@@ -91,7 +93,7 @@ def _cores(config: Config) -> Iterator[str]:
                 yield f'{path}.wait: found "spin" without a core, expected core = N: a spinning process needs its own'
             continue
         if placed.core not in present:
-            yield f"{path}.core: found {placed.core}, expected one of this machine ({min(present)}-{max(present)})"
+            yield f"{path}.core: found {placed.core}, expected one of this machine: {shown(present)}"
         elif placed.wait == "spin":
             if placed.core in spinning:
                 other = spinning[placed.core]

@@ -30,10 +30,20 @@ Module = Annotated[
 ]
 Url = Annotated[
     str,
-    Meta(pattern=r"^(https?|wss?)://[^\s]+$", description="a URL that begins with http://, https://, ws:// or wss://"),
+    Meta(
+        pattern=r"^(https?|wss?)://[^\s/@]+(/\S*)?$",
+        description="a URL that begins with http://, https://, ws:// or wss:// and holds no user or password",
+    ),
 ]
 UrlName = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$", description='the name of a URL, like "alerts", not the URL itself')
+]
+CredentialsName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$",
+        description='the name of a key pair in lower-case letters, like "binance-main", never the key itself',
+    ),
 ]
 Slots = Annotated[int, Meta(ge=64, le=1 << 24, description="a power of two from 64 to 16777216")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -109,7 +119,7 @@ class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True):
     stream_url: Url | None = None
     ws_api_url: Url | None = None
     """Absent: the environment's own, which for "simulator" is [simulators.<venue>]."""
-    credentials: str | None = None
+    credentials: CredentialsName | None = None
     """Name of a key pair, never the key itself; absent: market data only (simulator: its own pair)."""
     settle_currency: str = "USDT"
     market_ring_slots: Slots = 65536

@@ -23,6 +23,7 @@ from typing import Any, Final
 import msgspec
 
 from processes.config import Config
+from processes.config_reading import USER_PART
 from processes.shm_dump import plain
 from shm.counters import CountersReader
 from shm.instance import Instance
@@ -90,7 +91,7 @@ def without_secrets(value: Any, name: str = "") -> Any:
     if SECRET.search(name) and name not in NAMES_ONLY and value:
         return "(left out)"
     if isinstance(value, str):
-        return re.sub(r"(?<=://)[^/@\s]*@", "", value)
+        return USER_PART.sub("", value)
     return value
 
 

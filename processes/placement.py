@@ -14,6 +14,7 @@ import signal
 from typing import Final
 
 from processes.config import Config
+from processes.host_reading import Host
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG: Final = 1
@@ -57,11 +58,13 @@ def _lock_memory() -> list[str]:
     return []
 
 
-def housekeeping_cores(config: Config) -> set[int]:
-    """Cores of this machine on which nothing spins: where the threads of libraries belong. Never empty."""
-    present = set(range(os.cpu_count() or 1))
+def housekeeping_cores(config: Config, host: Host | None = None) -> set[int]:
+    """Cores of this machine on which nothing spins, and which the boot has not isolated (a thread is stuck on one of
+    those): where the threads of libraries belong. Never empty."""
+    host = host or Host()
+    present = host.cores
     spinning = {placed.core for placed in config.cores.values() if placed.core is not None and placed.wait == "spin"}
-    return present - spinning or present
+    return present - spinning - host.isolated() or present - spinning or present
 
 
 def name_thread(name: str) -> None:

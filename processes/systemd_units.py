@@ -16,6 +16,7 @@ from typing import Final
 from processes import placement
 from processes.config import Config
 from processes.exit_codes import ExitCode, Failure
+from processes.host_reading import Host
 
 UNIT_FOLDER: Final = Path(__file__).parent.parent / "systemd"
 UNITS: Final = "etc/systemd/system"
@@ -188,7 +189,7 @@ def _slice_cores(config: Config) -> set[int]:
 def _others(config: Config) -> set[int]:
     """Cores for everything that is not corelane; empty where no core is left for it."""
     spinning = {placed.core for placed in config.cores.values() if placed.wait == "spin" and placed.core is not None}
-    return set(range(os.cpu_count() or 1)) - spinning
+    return Host().cores - spinning
 
 
 def _housekeeping(config: Config) -> str:

@@ -68,8 +68,8 @@ def strategies(snapshot: Snapshot, history: History) -> Block:
     columns = (
         Column("strategy"), Column("instrument", wide=True), Column("state"), Column("position", True),
         Column("may become", True, wide=True), Column("profit", True), Column("its last looks", wide=True),
-        Column("fees", True, wide=True), Column("own bid", True), Column("own ask", True), Column("open", True),
-        Column("fills", True), Column("says", wide=True, stretch=True),
+        Column("fees", True, wide=True), Column("own bid", True), Column("own ask", True),
+        Column("open", True, wide=True), Column("fills", True), Column("says", wide=True, stretch=True),
     )  # fmt: skip
     rows = [_strategy(line, markets.get(line.instrument), history) for line in snapshot.strategies]
     return Block("Strategies", columns, rows)
@@ -254,11 +254,15 @@ def price(value: float | None, decimals: int) -> str:
 
 
 def money(value: float | None, currency: str) -> str:
-    return "–" if value is None else f"{value:,.{6 if currency in COINS else 2}f}"
+    """Nothing has no sign: what rounds to zero is not shown as a loss."""
+    return "–" if value is None else f"{value:z,.{6 if currency in COINS else 2}f}"
 
 
 def signed(value: float | None, currency: str) -> Text:
-    return Text(money(value, currency), "" if not value else GOOD if value > 0 else BAD)
+    shown = money(value, currency)
+    if value is None or not shown.strip("0.,"):
+        return Text(shown)
+    return Text(shown, GOOD if value > 0 else BAD)
 
 
 def micro(ns: int) -> str:

@@ -233,7 +233,8 @@ def _draw(block: Block, width: int, room: int, last: bool) -> list[Text]:
 
 
 def _table(block: Block, rows: list[Row], width: int) -> list[Text]:
-    """Heading and rows. A column is as wide as its widest cell; the stretching one gets what is left."""
+    """Heading and rows. A column is as wide as its widest cell; the stretching one gets what is left, and where that is
+    not enough the last ones go: half a number is a wrong number."""
     places = [place for place, one in enumerate(block.columns) if width >= WIDE or not one.wide]
     columns = [block.columns[place] for place in places]
     cells = [[Text(one.name, QUIET) for one in columns]]
@@ -243,10 +244,12 @@ def _table(block: Block, rows: list[Row], width: int) -> list[Text]:
     for number, column in enumerate(columns):
         if column.stretch and free < 0:
             widths[number] = max(widths[number] + free, STRETCH_LEAST)
+    while len(widths) > 1 and sum(widths) + len(SPACE) * (len(widths) - 1) > width:
+        widths.pop()
     lines = []
     for row in cells:
-        for number, cell in enumerate(row):
+        for number, cell in enumerate(row[: len(widths)]):
             cell.truncate(widths[number], overflow="ellipsis")
             cell.align("right" if columns[number].right else "left", widths[number])
-        lines.append(Text(SPACE).join(row))
+        lines.append(Text(SPACE).join(row[: len(widths)]))
     return lines

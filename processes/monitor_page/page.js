@@ -14,7 +14,7 @@ let points = [], lastTime = "", lastLook = "";
 // --- texts -----------------------------------------------------------------------------------------------------------
 const known = value => value !== null && value !== undefined;
 const number = (value, digits = 2) => !known(value) ? "–"
-  : value.toLocaleString("en-US", {minimumFractionDigits: digits, maximumFractionDigits: digits});
+  : value.toLocaleString("en-US", {minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: "negative"});
 const plain = value => !known(value) ? "–" : Number(value.toPrecision(10)).toLocaleString("en-US", {maximumFractionDigits: 10});
 const age = ms => !known(ms) ? "–" : ms < 1000 ? `${ms.toFixed(0)} ms` : span(ms / 1000);
 const span = s => s < 120 ? `${s.toFixed(0)} s` : s < 7200 ? `${(s / 60).toFixed(0)} min` : s < 172800 ? `${(s / 3600).toFixed(1)} h` : `${(s / 86400).toFixed(1)} d`;
@@ -24,7 +24,10 @@ const words = name => name.replaceAll("_", " ");
 const isSilent = one => one.pid !== 0 && one.age_ms > 2000 && !["STOPPED", "FAILED", "STARTING", "RESTARTING"].includes(one.state);
 const sign = value => !known(value) || Math.abs(value) < 1e-12 ? "" : value < 0 ? "bad" : "good";
 const money = (value, currency) => number(value, currency === "BTC" || currency === "ETH" ? 6 : 2);
-const signed = (value, currency) => ({text: money(value, currency), kind: sign(value)});
+const signed = (value, currency) => {
+  const text = money(value, currency);
+  return {text, kind: /[1-9]/.test(text) ? sign(value) : ""};
+};
 
 function element(name, text, kind) {
   const made = document.createElement(name);

@@ -76,7 +76,7 @@ def test_what_the_monitor_serves_and_tells_is_checked(write_config: Callable[...
     )
     assert found == [
         'monitor.host: found "0.0.0.0", expected one of 127.0.0.1, ::1, localhost',
-        'monitor.webhook: found "https://hooks.example/x", expected the name of a URL, like "alerts", '
+        'monitor.webhook: found a text that is not shown here, expected the name of a URL, like "alerts", '
         "not the URL itself",
         'monitor.command: found "page-me", expected a list',
         'monitor.least_severity: found "bad", expected one of warning, critical',
@@ -110,6 +110,69 @@ def test_an_unknown_key_names_the_near_one(write_config: Callable[..., Path]) ->
     assert problems_of(write_config("[trader]\nheartbeat_timeuot_ms = 500\n")) == [
         'trader.heartbeat_timeuot_ms: unknown key; did you mean "heartbeat_timeout_ms"?'
     ]
+
+
+@pytest.mark.parametrize(
+    ("top", "of_venue", "tables", "sentence"),
+    [
+        ("", 'logn = "secret"', "", 'venues.binance.logn: unknown key; did you mean "login"?'),
+        ("", "", '[monitor]\nwebhok = "x"', 'monitor.webhok: unknown key; did you mean "webhook"?'),
+        ("", "", "[moniter]\nport = 1", 'moniter: unknown key; did you mean "monitor"?'),
+        (
+            'path = "x"', "", "", "path: unknown key; expected one of cores, instance, log, monitor, observers, "
+            "recorder, simulators, strategies, trader, venues",
+        ),
+    ],
+)  # fmt: skip
+def test_a_slip_in_a_newer_key_is_named_too(
+    directory: Path, top: str, of_venue: str, tables: str, sentence: str
+) -> None:
+    path = directory / "corelane.toml"
+    venue = f'[venues.binance]\nsymbols = ["BTCUSDT"]\n{of_venue}\n[simulators.binance]\nport = 1\n'
+    path.write_text(f"{top}\n{venue}{tables}\n")
+    assert problems_of(path) == [sentence]
+
+
+def test_mistakes_of_types_and_of_rules_are_in_one_report(write_config: Callable[..., Path]) -> None:
+    found = problems_of(
+        write_config(
+            """
+[log]
+level = "loud"
+[trader]
+hartbeat_timeout_ms = 1000
+[cores]
+trader = { core = 0, wait = "spin" }
+market_server.binance = { core = 0, wait = "spin" }
+position_server.binance = { core = "two" }
+trading_engine.deribit = { core = 0 }
+"""
+        )
+    )
+    assert found == [
+        'log.level: found "loud", expected one of debug, info, warning, error',
+        'trader.hartbeat_timeout_ms: unknown key; did you mean "heartbeat_timeout_ms"?',
+        'cores.position_server.binance.core: found "two", expected a whole number from 0',
+        "cores.market_server.binance.core: 0 is the core of trader and both spin, expected another core or wait",
+        'cores.trading_engine.deribit: no such process in this file; did you mean "trading_engine.binance"?',
+    ]
+
+
+def test_what_may_follow_from_a_mistake_beside_it_is_not_told(write_config: Callable[..., Path]) -> None:
+    found = problems_of(write_config('[cores]\ntrader = { cor = 0, wait = "spin" }\n'))
+    assert found == ['cores.trader.cor: unknown key; did you mean "core"?']
+
+
+def test_a_secret_that_was_pasted_where_a_name_belongs_is_not_shown(directory: Path) -> None:
+    path = directory / "corelane.toml"
+    path.write_text(
+        '[venues.binance]\nsymbols = ["BTCUSDT"]\ncredentials = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgw"\n'
+        'rest_url = "http://somebody:hunter2@127.0.0.1:1"\n[simulators.binance]\nport = 1\n'
+    )
+    found = problems_of(path)
+    assert [one.partition(":")[0] for one in found] == ["venues.binance.credentials", "venues.binance.rest_url"]
+    assert "vmPU" not in str(found)
+    assert "hunter2" not in str(found)
 
 
 def test_missing_keys_are_named_with_what_was_expected(write_config: Callable[..., Path]) -> None:

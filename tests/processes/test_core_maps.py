@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from processes.config import Config, load_config
+from processes.host_reading import Host
 from processes.systemd_units import UNIT_FOLDER
 
 MAPS = sorted((UNIT_FOLDER / "cores").glob("*.toml"), key=lambda file: int(file.stem))
@@ -18,7 +19,7 @@ VENUE = '[venues.{0}]\nsymbols = ["BTC"]\nenvironment = "testnet"\n'
 def included(file: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """A config of the venues that the map names, on a machine of its size."""
     cores = int(file.stem)
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(Host, "cores", property(lambda _: set(range(cores))))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(cores)))
     text = file.read_text()
     venues = sorted(set(re.findall(r"^\w+\.(\w+) =", text, re.MULTILINE)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +61,6 @@ def test_what_finds_no_core_sleeps_and_is_told_so(tmp_path: Path) -> None:
 def test_every_suggestion_passes_the_rules_of_the_config(
     tmp_path: Path, write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, cores: int
 ) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(Host, "cores", property(lambda _: set(range(cores))))
     config = load_config(write_config(suggest(host(tmp_path, cores), SET)))
     assert set(config.cores) == set(SET)

@@ -59,7 +59,7 @@ market_server.binance = { core = 3, wait = "spin" }
 
 @pytest.fixture(autouse=True)
 def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(Host, "cores", property(lambda _: set(range(8))))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 
 from processes import placement
 from processes.config import load_config
+from processes.host_reading import Host
 
 
 def test_a_process_without_a_place_is_left_where_it_is(config):
@@ -19,6 +20,16 @@ def test_housekeeping_stays_off_the_cores_that_spin(write_config):
     spinning = load_config(write_config(f'[cores]\ntrader = {{ core = {last}, wait = "spin" }}\n'))
     others = set(range(last)) or {0}
     assert placement.housekeeping_cores(spinning) == others
+
+
+def test_housekeeping_stays_off_what_the_boot_isolated_and_what_is_offline(write_config, tmp_path):
+    """Hardware threads that were taken offline leave holes in the numbers."""
+    for name, text in {"online": "0,2,4,6\n", "isolated": "4-7\n"}.items():
+        file = tmp_path / "sys/devices/system/cpu" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    config = load_config(write_config('[cores]\ntrader = { core = 0, wait = "spin" }\n'))
+    assert placement.housekeeping_cores(config, Host(tmp_path)) == {2}
 
 
 def test_housekeeping_is_never_nowhere(write_config):

@@ -14,6 +14,7 @@ import pytest
 from processes import systemd_install
 from processes.config import Config, load_config
 from processes.exit_codes import NO_RESTART, ExitCode, Failure
+from processes.host_reading import Host
 from processes.systemd_units import UNIT_FOLDER, missing_credentials, problems, render, unit_of
 
 DROP_INS = "etc/systemd/system/{}.d/50-corelane.conf"
@@ -32,7 +33,7 @@ trading_engine.binance = { core = 1, wait = "backoff", scheduling = "fifo", prio
 
 @pytest.fixture(autouse=True)
 def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(Host, "cores", property(lambda _: set(range(4))))
 
 
 def drop_in(config: Config, unit: str) -> list[str]:

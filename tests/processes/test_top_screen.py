@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.text import Text
 
 from processes import top_blocks
 from processes.health import Health, Look
@@ -78,7 +79,7 @@ def test_the_overview_at_80_by_24_has_what_one_looks_at_first() -> None:
     rows = seen(Shown(), of=look(snapshot()))
     text = "\n".join(rows)
     assert rows[0].startswith("corelane test  SIMULATOR  healthy  3/3 ready  kill switch off  1 order")
-    assert re.search(r"mm +running +0\.02 +4\.50 USDT +99\.9 +100\.2 +2 +3", text)
+    assert re.search(r"mm +running +0\.02 +4\.50 USDT +99\.9 +100\.2 +3", text)
     assert re.search(r"binance:BTCUSDT +100\.0 +100\.1 +100\.[01] +good +30 ms +0\.02", text)
     assert re.search(r"tick to request +5\.0 +5\.0 +20\.0", text)
 
@@ -146,6 +147,21 @@ def test_a_spark_goes_from_the_least_to_the_greatest() -> None:
 def test_a_profit_that_is_not_known_is_no_zero() -> None:
     assert top_blocks.signed(None, "USDT").plain == "–"
     assert top_blocks.signed(-0.5, "BTC").plain == "-0.500000"
+
+
+def test_what_rounds_to_nothing_is_no_loss() -> None:
+    assert top_blocks.signed(-1e-9, "BTC") == Text("0.000000")
+    assert top_blocks.signed(-0.004, "USDT") == Text("0.00")
+    assert top_blocks.signed(-0.006, "USDT") == Text("-0.01", top_blocks.BAD)
+    assert top_blocks.signed(1_000.0, "USDT") == Text("1,000.00", top_blocks.GOOD)
+
+
+def test_a_column_that_does_not_fit_is_left_out_and_not_cut_in_two() -> None:
+    lines = [strategy(name="a-name-of-twenty-four-ch", realized_pnl=-1_234_567.0, profit=-1_234_567.0)]
+    of = look(snapshot(strategies=lines))
+    [heading] = [row for row in seen(Shown(), 80, 24, of) if row.startswith("strategy ")]
+    assert heading.split()[-1] in ("ask", "bid", "fills")
+    assert "fills" in " ".join(seen(Shown(), 200, 50, of))
 
 
 def test_an_account_is_not_shown_by_its_hash() -> None:
