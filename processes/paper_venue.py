@@ -3,7 +3,9 @@
 The rule: it is the embedded simulator's own matching, so it promises what that does and no more. An order of ours waits
 behind the quantity that was shown at its price when it came; trades there use the queue up first, a smaller level cuts
 it (who left is assumed to have stood behind us), a trade through the price or a market that comes to stand across it
-fills, takers get the recorded levels. The recorded market never sees us: no impact. Margin and funding are not counted.
+fills, takers get the recorded levels. The recorded market never sees us: no impact. Margin is not counted. A perpetual
+pays its funding at the time and rate that its tickers had named, at the mark of then; one whose tickers name no time
+(Deribit pays all the while) pays none. The exchange here counts in units, the strategy in contracts of `contract_size`.
 Requests take `latency_ns` to the venue and its answers as long back. Used by replay_strategy.py.
 """
 
@@ -19,7 +21,7 @@ from typing import Final
 from exchanges.simulator.errors import OrderRefused, Refusal
 from exchanges.simulator.exchange import SimulatedExchange
 from exchanges.simulator.instrument import Instrument
-from exchanges.simulator.ledger import Account
+from exchanges.simulator.ledger import Account, coins, money
 from exchanges.simulator.orders import NewOrder, OrderType, Report, ReportKind, SelfTrade, TimeInForce
 from shm import layout
 from shm.layout import (
@@ -87,6 +89,7 @@ class PaperVenue(VenueSide):
         self._rows: dict[int, BookRow] = {}
         self._listed: dict[str, InstrumentRow] = {}
         self._levels: dict[str, tuple[set[Decimal], set[Decimal]]] = {}
+        self._funding: dict[str, _Funding] = {}
         self._update = 0
         ids = rig.instance.instruments(name)
         for listing in listings:
@@ -123,6 +126,8 @@ class PaperVenue(VenueSide):
             price, quantity = self._price(symbol, record.price), self._quantity(symbol, record.quantity)
             self.exchange.on_trade(symbol, price, quantity, maker_bought, self._clock_ms())
         elif isinstance(record, Ticker):
+            if record.next_funding_time_ns and math.isfinite(record.funding_rate):
+                self._funding.setdefault(symbol, _Funding()).learn(record.next_funding_time_ns, record.funding_rate)
             if record.mark_price_mantissa > 0:
                 self.exchange.set_mark(symbol, Decimal(record.mark_price_mantissa).scaleb(-MONEY_SCALE))
             self._tickers.write(record.instrument_id & ROW_MASK, _as_row(record))
@@ -197,12 +202,17 @@ class PaperVenue(VenueSide):
 
     @property
     def next_ns(self) -> int:
-        """When something that is on its way arrives."""
-        return min(line[0][0] if line else 1 << 62 for line in (self._to_venue, self._to_us))
+        """When something that is on its way arrives, or a funding is due."""
+        arriving = min(line[0][0] if line else 1 << 62 for line in (self._to_venue, self._to_us))
+        utc_offset_ns = self._rig.utc_ns - self._rig.now_ns
+        return min([arriving, *(one.time_ns - utc_offset_ns for one in self._funding.values() if one.time_ns)])
 
     def deliver(self) -> int:
         """Let arrive what is due; how much."""
         now, count = self._rig.now_ns, 0
+        for symbol, funding in self._funding.items():
+            if funding.time_ns and self._rig.utc_ns >= funding.time_ns:
+                self._pay(symbol, funding.take())
         while self._to_venue and self._to_venue[0][0] <= now:
             self._on_request(self._to_venue.popleft()[1])
             count += 1
@@ -210,6 +220,22 @@ class PaperVenue(VenueSide):
             self._to_us.popleft()[1]()
             count += 1
         return count
+
+    def _pay(self, symbol: str, rate: Decimal) -> None:
+        account = self.exchange.accounts[self._account(symbol)]
+        quantity = account.position(symbol).quantity
+        if quantity:
+            mark = self.exchange.mark(symbol)
+            inverse = self.exchange.instruments[symbol].inverse
+            account.fund(symbol, coins(-quantity / mark * rate) if inverse else money(-quantity * mark * rate))
+
+    @property
+    def without_funding(self) -> list[str]:
+        """Perpetuals of which no ticker has named a time of funding."""
+        perpetual = (ContractKind.LINEAR_PERPETUAL, ContractKind.INVERSE_PERPETUAL)
+        return [
+            name for name, row in self._listed.items() if row.contract_kind in perpetual and name not in self._funding
+        ]
 
     def _later(self, act: Callable[[], None]) -> None:
         self._to_us.append((self._rig.now_ns + self._latency_ns, act))
@@ -268,10 +294,10 @@ class PaperVenue(VenueSide):
     def _tell_fill(self, report: Report, request: OrderRequest) -> None:
         trade, row = report.trade, self._listed[report.order.symbol]
         assert trade is not None
-        filled = self._mantissa(report.order.filled, row.quantity_scale)
+        filled = self._mantissa(self.contracts(report.order.symbol, report.order.filled), row.quantity_scale)
         self.filled[request.client_order_id] = filled
         fields = {
-            "last_quantity": self._mantissa(trade.quantity, row.quantity_scale),
+            "last_quantity": self._mantissa(self.contracts(report.order.symbol, trade.quantity), row.quantity_scale),
             "last_price": self._mantissa(trade.price, row.price_scale),
             "parts": int(FillPart.QUANTITY | FillPart.FEE), "trade_id": b"%d" % trade.trade_id, "request_type": 0,
             "fee": self._mantissa(trade.fee, MONEY_SCALE), "fee_currency": trade.fee_asset.encode(),
@@ -310,7 +336,12 @@ class PaperVenue(VenueSide):
 
     def _asked(self, symbol: str, request: OrderRequest) -> tuple[Decimal, Decimal]:
         row = self._listed[symbol]
-        return Decimal(request.price).scaleb(-row.price_scale), Decimal(request.quantity).scaleb(-row.quantity_scale)
+        quantity = Decimal(request.quantity).scaleb(-row.quantity_scale) * _size(row)
+        return Decimal(request.price).scaleb(-row.price_scale), quantity
+
+    def contracts(self, symbol: str, quantity: Decimal) -> Decimal:
+        """A quantity of the exchange's, as the strategy counts it."""
+        return quantity / _size(self._listed[symbol])
 
     @staticmethod
     def _mantissa(value: Decimal, scale: int) -> int:
@@ -322,8 +353,31 @@ class PaperVenue(VenueSide):
         return Decimal(round(price * 10**scale)).scaleb(-scale)
 
     def _quantity(self, symbol: str, quantity: float) -> Decimal:
-        scale = self._listed[symbol].quantity_scale
-        return Decimal(round(quantity * 10**scale)).scaleb(-scale)
+        row = self._listed[symbol]
+        return Decimal(round(quantity * 10**row.quantity_scale)).scaleb(-row.quantity_scale) * _size(row)
+
+
+class _Funding:
+    """The next payment of a perpetual, as its newest ticker tells it; time_ns 0: it was paid, and none is known yet."""
+
+    def __init__(self) -> None:
+        self.time_ns = 0
+        self._rate = Decimal(0)
+        self._paid_ns = 0
+
+    def learn(self, time_ns: int, rate: float) -> None:
+        if time_ns > self._paid_ns:
+            self.time_ns, self._rate = time_ns, Decimal(repr(rate))
+
+    def take(self) -> Decimal:
+        """The rate of the payment that is due; it is paid with this."""
+        self._paid_ns, self.time_ns = self.time_ns, 0
+        return self._rate
+
+
+def _size(row: InstrumentRow) -> Decimal:
+    """Units in a contract; a recorded 0 is a 1."""
+    return Decimal(row.contract_size or 10**MONEY_SCALE).scaleb(-MONEY_SCALE).normalize()
 
 
 def _instrument(symbol: str, row: InstrumentRow) -> Instrument:
@@ -333,7 +387,7 @@ def _instrument(symbol: str, row: InstrumentRow) -> Instrument:
         return Decimal(mantissa).scaleb(-row.price_scale)
 
     def quantity(mantissa: int) -> Decimal:
-        return Decimal(mantissa).scaleb(-row.quantity_scale)
+        return Decimal(mantissa).scaleb(-row.quantity_scale) * _size(row)
 
     option = row.contract_kind == ContractKind.OPTION
     most = quantity(row.maximum_quantity) or MOST
@@ -351,7 +405,7 @@ def _instrument(symbol: str, row: InstrumentRow) -> Instrument:
         market_max_quantity=most,
         min_notional=Decimal(0) if row.inverse else Decimal(row.minimum_notional).scaleb(-MONEY_SCALE),
         price_precision=row.price_scale,
-        quantity_precision=row.quantity_scale,
+        quantity_precision=row.quantity_scale + max(0, -int(_size(row).as_tuple().exponent)),
         percent_price=ANY_DISTANCE,
         max_open_orders=10_000,
         inverse=bool(row.inverse) and not option,

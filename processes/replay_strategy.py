@@ -22,7 +22,7 @@ from exchanges.simulator.orders import Report, ReportKind
 from processes.exit_codes import ExitCode, Failure
 from processes.paper_venue import PaperVenue, Recorded, RecordedListing
 from processes.replay import Chosen
-from shm.layout import MONEY_SCALE, RecordKind
+from shm.layout import RecordKind
 from shm.records import RECORD_CLASSES, InstrumentRow
 from strategy.loader import StrategyLoadError
 from strategy.parameters import ParameterError
@@ -61,6 +61,8 @@ class Holding:
     realized_pnl: float
     unrealized_pnl: float | None
     fees: float
+    funding: float
+    """Received (positive) or paid; no other figure contains it."""
     currency: str
     fills: int
     maker_fills: int
@@ -81,6 +83,8 @@ class PaperResult:
     open_at_end: int
     holdings: list[Holding]
     fills: list[dict[str, Any]]
+    without_funding: list[str]
+    """Perpetuals that paid none because the recording names no time for it."""
     stopped: str
     """Why the strategy ended before the recording did, in one sentence; "" where it did not."""
 
@@ -149,10 +153,6 @@ def _listings(chosen: Chosen, wanted: tuple[str, ...]) -> dict[tuple[str, int], 
             raise Failure(f"--instrument: found {name}, expected some of: {known}", ExitCode.CONFIG)
     if not found:
         raise Failure(f"{chosen.recording.path}: holds no instrument, expected a recorder's file", ExitCode.CONFIG)
-    for name in wanted or found:
-        size = found[name][1].recorded.contract_size
-        if size not in (0, 10**MONEY_SCALE):
-            raise Failure(f"{name}: contracts of {size / 10**MONEY_SCALE:g} units are not modelled", ExitCode.CONFIG)
     return dict(found[name] for name in wanted or found)
 
 
@@ -257,7 +257,8 @@ class PaperRig(StrategyRig):
             refused_there=dict(refused),
             open_at_end=sum(side.exchange.open_count() for side in self.paper.values()),
             holdings=[self._holding(one.name) for one in self.runner.instruments],
-            fills=[_fill(name, report) for name, report in reports if report.kind is ReportKind.TRADE],
+            fills=[self._fill(name, report) for name, report in reports if report.kind is ReportKind.TRADE],
+            without_funding=[f"{name}:{one}" for name, side in self.paper.items() for one in side.without_funding],
             stopped=self.runner.text if self.runner.state is RunnerState.FAILED else "",
         )
 
@@ -273,24 +274,24 @@ class PaperRig(StrategyRig):
             ours.realized_pnl,
             float(exchange.unrealized(instrument.settle, symbol)) if valued else None,
             float(sum((trade.fee for trade in trades), Decimal(0))),
+            float(exchange.accounts[instrument.settle].position(symbol).funding),
             instrument.settle,
             len(trades),
             sum(trade.maker for trade in trades),
         )
 
-
-def _fill(venue: str, report: Report) -> dict[str, Any]:
-    trade = report.trade
-    assert trade is not None
-    return {
-        "time": datetime.fromtimestamp(trade.time_ms / 1e3, UTC).isoformat(timespec="milliseconds"),
-        "instrument": f"{venue}:{trade.symbol}",
-        "side": "buy" if trade.is_buy else "sell",
-        "price": f"{trade.price:f}",
-        "quantity": f"{trade.quantity:f}",
-        "fee": f"{trade.fee:f}",
-        "maker": trade.maker,
-    }
+    def _fill(self, venue: str, report: Report) -> dict[str, Any]:
+        trade = report.trade
+        assert trade is not None
+        return {
+            "time": datetime.fromtimestamp(trade.time_ms / 1e3, UTC).isoformat(timespec="milliseconds"),
+            "instrument": f"{venue}:{trade.symbol}",
+            "side": "buy" if trade.is_buy else "sell",
+            "price": f"{trade.price:f}",
+            "quantity": f"{self.paper[venue].contracts(trade.symbol, trade.quantity):f}",
+            "fee": f"{trade.fee:f}",
+            "maker": trade.maker,
+        }
 
 
 # --- for people -------------------------------------------------------------------------------------------------------
@@ -306,11 +307,13 @@ def lines(result: PaperResult, options: PaperOptions) -> Iterator[str]:
         unrealized = "not valued" if held.unrealized_pnl is None else f"{held.unrealized_pnl:,.6g}"
         yield (
             f"  {held.instrument:<28} position {held.position:<12g} realized {held.realized_pnl:,.6g}  unrealized "
-            f"{unrealized}  fees {held.fees:,.6g} {held.currency}  fills {held.fills:,} ({held.maker_fills:,} as maker)"
+            f"{unrealized}  fees {held.fees:,.6g}  funding {held.funding:,.6g} {held.currency}  fills {held.fills:,} "
+            f"({held.maker_fills:,} as maker)"
         )
     yield (
         f"modelled: {options.latency_ms:g} ms each way, queue behind what was shown, recorded levels for takers, fees "
-        f"{options.maker_fee} / {options.taker_fee}; not modelled: market impact, margin, funding, venue limits"
+        f"{options.maker_fee} / {options.taker_fee}, funding by the recorded rates; not modelled: market impact, "
+        "margin, venue limits" + "".join(f", funding of {name} (no time recorded)" for name in result.without_funding)
     )
     if result.stopped:
         yield f"the strategy ended before the recording: {result.stopped}"

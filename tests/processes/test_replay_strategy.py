@@ -14,9 +14,9 @@ import pytest
 from processes import replay
 from processes.exit_codes import Failure
 from processes.replay_strategy import PaperOptions, PaperResult, lines, run, write_report
-from shm.layout import MarketStatusCode, Side
+from shm.layout import ContractKind, MarketStatusCode, Side
 from shm.recording import Recording, RecordingWriter
-from shm.records import MarketStatus, Quote, Trade
+from shm.records import MarketStatus, Quote, Ticker, Trade
 from strategy.testing import Listing
 
 SECOND = 1_000_000_000
@@ -36,7 +36,9 @@ class Joins(AbstractStrategy):
             raise RuntimeError(f"saw {self.seen}")
 """
 Step = tuple[float, str, str, float, float]
-"""(second, venue, "bid" | "sold" | "bought" | "gap", price, quantity); the ask is 0.1 above a bid."""
+"""(second, venue, "bid", "sold", "bought", "gap" or "mark", price, quantity); the ask is 0.1 above a bid. The quantity
+of a mark is the rate of the funding that is due at FUNDING_S, or eight hours later."""
+FUNDING_S = 2.0
 
 
 @pytest.fixture
@@ -49,15 +51,17 @@ def strategy(tmp_path: Path) -> str:
 def record(tmp_path: Path) -> Callable[..., Path]:
     serial = itertools.count()
 
-    def write(steps: list[Step], venues: tuple[str, ...] = ("binance",), missed: int = 0) -> Path:
+    def write(steps: list[Step], venues: tuple[str, ...] = ("binance",), missed: int = 0, **of_instrument: Any) -> Path:
         path = tmp_path / f"made-{next(serial)}.clr"
         RecordingWriter(path, SOURCES, "test").close()
-        begin = Recording(path).begin_ns
+        begin, utc_offset_ns = Recording(path).begin_ns, Recording(path).utc_offset_ns
         path.unlink()
         path.with_name(f"{path.name}.index").unlink()
         writer = RecordingWriter(path, SOURCES, "test")
         for index, venue in enumerate(venues):
             row = Listing(f"{venue}:BTCUSDT").row(7 + (index << 16), index + 1)
+            for name, value in of_instrument.items():
+                setattr(row, name, value)
             writer.add(SOURCES.index(f"{venue}.instruments"), 1, row, begin)
         # Ring by ring, as a recorder takes them: the order of a file is not that of time.
         for index, venue in enumerate(venues):
@@ -66,6 +70,9 @@ def record(tmp_path: Path) -> Callable[..., Path]:
                     continue
                 made = _record(what, price, quantity)
                 made.instrument_id = 7 + (index << 16)
+                if isinstance(made, Ticker):
+                    due_s = FUNDING_S if second < FUNDING_S else FUNDING_S + 8 * 3_600
+                    made.next_funding_time_ns = begin + utc_offset_ns + round(due_s * SECOND)
                 made.publish_time_ns = made.receive_time_ns = begin + round(second * SECOND)
                 writer.add(SOURCES.index(f"{venue}.market"), number + 1, made, made.publish_time_ns)
         if missed:
@@ -86,6 +93,10 @@ def _record(what: str, price: float, quantity: float) -> Any:
         status = MarketStatus()
         status.code = MarketStatusCode.GAP
         return status
+    if what == "mark":
+        ticker = Ticker()
+        ticker.mark_price, ticker.mark_price_mantissa, ticker.funding_rate = price, round(price * 1e8), quantity
+        return ticker
     trade = Trade()
     trade.price, trade.quantity = price, quantity
     trade.aggressor_side = Side.SELL if what == "sold" else Side.BUY
@@ -116,6 +127,50 @@ def test_a_trade_through_the_price_fills_at_the_orders_own_price_and_money_adds_
     assert held.fees == pytest.approx(0.05)  # 100 * 0.5 * 0.001
     assert held.unrealized_pnl == pytest.approx(0.5 * (110.05 - 100.0))
     assert (result.orders, result.open_at_end, result.stopped) == (1, 0, "")
+
+
+def test_the_profit_of_an_inverse_contract_is_in_coin_and_so_is_its_funding(record, strategy):
+    early, late = (0.5, "binance", "mark", 100.0, 0.01), (2.5, "binance", "mark", 110.0, 0.0)
+    steps = [early, *bids(1, 1.5), (1.6, "binance", "sold", 99.0, 0.001), *bids(2.2, price=109.0), late, *bids(3)]
+    coin = {
+        "inverse": 1,
+        "minimum_notional": 0,
+        "contract_kind": ContractKind.INVERSE_PERPETUAL,
+        "settle_currency": b"BTC",
+    }
+    [held] = replayed(record(steps, **coin, base_currency=b"BTC", quote_currency=b"USD"), strategy).holdings
+    assert (held.position, held.currency) == (0.5, "BTC")
+    assert held.unrealized_pnl == pytest.approx(0.5 / 100.0 - 0.5 / 110.0, abs=1e-8)
+    assert held.fees == pytest.approx(0.5 / 100.0 * 0.0002, abs=1e-8)
+    assert held.funding == pytest.approx(-0.5 / 100.0 * 0.01, abs=1e-8)
+
+
+@pytest.mark.parametrize("size", [10.0, 0.1, 1.0])
+def test_a_contract_of_another_size_is_worth_that_many_units(record, strategy, size):
+    steps = [*bids(1, 1.5), (1.6, "binance", "sold", 99.0, 0.001), *bids(2, price=110.0)]
+    path = record(steps, contract_size=round(size * 1e8))
+    result = replayed(path, strategy, maker_fee=Decimal("0.001"))
+    [held] = result.holdings
+    assert held.position == 0.5
+    assert held.unrealized_pnl == pytest.approx(size * 0.5 * (110.05 - 100.0))
+    assert held.fees == pytest.approx(size * 0.5 * 100.0 * 0.001)
+    assert Decimal(result.fills[0]["quantity"]) == Decimal("0.5")
+
+
+def test_funding_is_paid_once_at_its_time_and_at_the_mark_of_then(record, strategy):
+    early, late = (0.5, "binance", "mark", 100.0, 0.01), (2.5, "binance", "mark", 120.0, 0.02)
+    bought = [*bids(1, 1.5), (1.6, "binance", "sold", 99.0, 0.001)]
+    result = replayed(record([early, *bought, (1.8, "binance", "mark", 110.0, 0.03), late, *bids(3)]), strategy)
+    assert result.holdings[0].funding == pytest.approx(-0.5 * 110.0 * 0.03)
+    assert result.without_funding == []
+    flat = replayed(record([early, *bids(1.0, 3.0), late]), strategy)
+    assert flat.holdings[0].funding == 0.0, "who holds nothing pays nothing"
+
+
+def test_a_perpetual_without_a_time_of_funding_is_named(record, strategy):
+    result = replayed(record([*bids(1, 2)]), strategy)
+    assert result.without_funding == ["binance:BTCUSDT"]
+    assert "funding of binance:BTCUSDT (no time recorded)" in "\n".join(lines(result, PaperOptions(strategy)))
 
 
 def test_an_order_is_at_the_venue_only_after_the_latency(record, strategy):

@@ -33,6 +33,7 @@ from processes import demo_config, shm_admin
 from processes.config import Config, load_config
 from processes.health import Health
 from processes.health_rules import SILENT_MS, Severity
+from processes.monitor import LOOK_S
 from processes.set_view import SetView
 from processes.snapshot import ProcessLine, Snapshot
 from shm.segment import Segment, SegmentError
@@ -173,17 +174,20 @@ class Observation:
             self._pids[line.name] = line.pid
             self.watched[line.name].restarts += 1
 
-    def look(self) -> None:
-        """Memory, files and threads of each process, and the set's problems."""
+    def look_at_problems(self) -> None:
+        """As often as the monitor does: its rules count on that."""
         snapshot = self._view.take()
         for problem in self._health.update(snapshot):
             self.problems[problem.rule, problem.subject] = (problem.severity, problem.text)
         ages = [order.age_s for venue in snapshot.venues for order in venue.orders if order.unknown]
         self.oldest_unknown_s = max([self.oldest_unknown_s, *ages])
         self._first, self._last = self._first or snapshot, snapshot
+
+    def sample(self) -> None:
+        """Memory, files and threads of each process."""
         if self._begun_s is None:
             return
-        for line in snapshot.processes:
+        for line in self._view.processes():
             sample = process_sample.read(line.pid)
             if sample is not None:
                 self.watched[line.name].times_min.append((time.monotonic() - self._begun_s) / 60)
@@ -222,7 +226,7 @@ class Observation:
 def watch(observation: Observation, soak: Soak, minutes: float, every_s: float, say: Callable[[str], None]) -> None:
     """Look for so long. Raises SoakEnded where the set is gone."""
     begin = time.monotonic()
-    next_look = next_orders = 0.0
+    next_sample = next_look = next_orders = 0.0
     next_say = begin + SAY_S
     while (now := time.monotonic()) < begin + minutes * 60:
         soak.check_alive()
@@ -231,8 +235,11 @@ def watch(observation: Observation, soak: Soak, minutes: float, every_s: float, 
             next_orders = now + ORDERS_LOOK_S
             observation.follow_orders()
         if now >= next_look:
-            next_look = now + every_s
-            observation.look()
+            next_look = now + LOOK_S
+            observation.look_at_problems()
+        if now >= next_sample:
+            next_sample = now + every_s
+            observation.sample()
         if now >= next_say:
             next_say += SAY_S
             fills = ", ".join(f"{venue} {count:,}" for venue, count in observation.fills().items())
