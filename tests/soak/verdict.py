@@ -16,8 +16,10 @@ from typing import Final
 from tests.soak.process_sample import ProcessSample
 from tests.soak.trend import Slope, has_grown, slope
 
-LIMIT_KB_MIN: Final = 50.0
-"""Beyond noise: 70 MB a day, which a host bears until the next planned restart."""
+LIMIT_KB_MIN: Final = 100.0
+"""Beyond noise. What is kept on purpose and within a bound goes up slower than this until it is full: the ids of the
+trader's last 16,384 closed orders by 70 kB/min where it makes 800 orders a minute. A leak that matters is one of every
+event, and a set that trades has thousands a minute."""
 VENUE: Final = "simulator"
 
 
