@@ -9,7 +9,7 @@ Who calls it: emergency.py of every venue derives from it; exchanges/emergency.p
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection, Sequence
 from typing import ClassVar, Final, Generic, Protocol, TypeVar
 
 from exchanges.adapter import VenueRefused
@@ -68,6 +68,9 @@ class AccountEmergency(ABC, Generic[ConnectionT]):
         except VenueRefused as refused:
             if refused.code not in self.GONE:
                 raise
+
+    def cancel_together(self, orders: Sequence[OpenOrder]) -> Awaitable[None] | None:
+        return None
 
     @abstractmethod
     async def _cancel(self, order: OpenOrder) -> None:

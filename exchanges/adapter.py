@@ -55,6 +55,8 @@ class VenueSettings(Protocol):
     @property
     def account(self) -> str: ...
     @property
+    def requests_per_second(self) -> Mapping[str, float]: ...  # what the account's tier allows, by kind of request
+    @property
     def expect(self) -> AccountExpectations: ...
 
 

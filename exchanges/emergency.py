@@ -71,6 +71,10 @@ class EmergencyAccess(Protocol):
         """Cancel one. Done also where the venue says that it is gone already."""
         ...
 
+    def cancel_together(self, orders: Sequence[OpenOrder]) -> Awaitable[None] | None:
+        """Cancel exactly these by one call; None: the venue has none for that."""
+        ...
+
     async def positions(self) -> list[OpenPosition]:
         """The positions that are not zero."""
         ...
@@ -150,7 +154,8 @@ async def verify(access: EmergencyAccess, report: Pull, bound_ns: int, deadline_
 
 
 async def _cancel(access: EmergencyAccess, listed: Iterable[OpenOrder], report: Pull) -> None:
-    """One call for a symbol where all of its orders are ours, else one for each of ours."""
+    """One call for a symbol where all of its orders are ours; else one for ours where the venue has such, and what that
+    has left standing one by one."""
     calls: list[tuple[Sequence[OpenOrder], Awaitable[None]]] = []
     few = asyncio.Semaphore(CANCELS_AT_ONCE)
     for symbol, group in groupby(sorted(listed, key=_symbol), _symbol):
@@ -158,6 +163,8 @@ async def _cancel(access: EmergencyAccess, listed: Iterable[OpenOrder], report: 
         ours = [order for order in orders if order.client_order_id]
         if ours and len(ours) == len(orders):
             calls.append((ours, access.cancel_symbol(symbol)))
+        elif len(ours) > 1 and report.listings == 1 and (together := access.cancel_together(ours)) is not None:
+            calls.append((ours, together))
         else:
             calls += [([order], _one(access, order, few)) for order in ours]
     outcomes = await asyncio.gather(*(call for _, call in calls), return_exceptions=True)

@@ -443,7 +443,7 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
         """Look, cancel, and look again until none of ours is listed. One call for all only where all are ours."""
         fetcher = self.source
         last = ""
-        for _ in range(CANCEL_ALL_ROUNDS):
+        for number in range(CANCEL_ALL_ROUNDS):
             try:
                 listed = await fetcher.open_orders([instrument.symbol], Lane.CANCEL)
                 ours = [fact for fact in listed if instance_of(fact.client_order_id) == self._instance]
@@ -453,15 +453,20 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
                 if len(ours) == len(listed):
                     await fetcher.cancel_all_of_symbol(instrument.symbol)
                 else:
-                    for request in (cancel_of(Order.from_fact(fact, external=False)) for fact in ours):
-                        if self.admit(request):
-                            last += ", and the rate limit lets no cancel pass now"
-                            break
-                        self._submit(request)
+                    last += await self._cancel_some(ours, number)
             except (VenueUnavailable, VenueRefused) as failure:
                 last = f"{instrument.symbol}: {failure}"
             await asyncio.sleep(CANCEL_ALL_PAUSE_S)
         failures.append(last)
+
+    async def _cancel_some(self, ours: Sequence[OrderEvent], tried: int) -> str:
+        """Cancel these, among orders of others; what there is to say of it. tried: how often they were already. Raises
+        VenueUnavailable, VenueRefused."""
+        for request in (cancel_of(Order.from_fact(fact, external=False)) for fact in ours):
+            if self.admit(request):
+                return ", and the rate limit lets no cancel pass now"
+            self._submit(request)
+        return ""
 
 
 class OnSocket(Generic[M, R]):

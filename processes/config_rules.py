@@ -18,6 +18,7 @@ from shm.layout import Venue
 
 GRVT_COUNTDOWN_MS = (1_001, 300_000)
 """What its cancel_on_disconnect takes; less switches it off."""
+GRVT_RATES = ("creates", "cancels", "queries")
 KNOWN_VENUES = frozenset(venue.name.lower() for venue in Venue if venue)
 
 
@@ -51,6 +52,7 @@ def _venues(config: Config) -> Iterator[str]:
             yield f"{path}.symbols: a symbol stands twice, expected each once"
         yield from _ring_sizes(path, venue)
         yield from _countdown(path, name, venue)
+        yield from _rates(path, name, venue)
         yield from _engine_risk(path, venue)
 
 
@@ -65,6 +67,16 @@ def _countdown(path: str, name: str, venue: VenueConfig) -> Iterator[str]:
     least, most = GRVT_COUNTDOWN_MS
     if name == "grvt" and venue.countdown_ms and not least <= venue.countdown_ms <= most:
         yield f"{path}.countdown_ms: found {venue.countdown_ms}, expected 0 (off) or {least} to {most}"
+
+
+def _rates(path: str, name: str, venue: VenueConfig) -> Iterator[str]:
+    known = GRVT_RATES if name == "grvt" else ()
+    for kind in venue.requests_per_second:
+        if not known:
+            yield f"{path}.requests_per_second: found limits, expected none: this venue tells its own"
+            return
+        if kind not in known:
+            yield f"{path}.requests_per_second.{kind}: no such limit{suggestion(kind, known)}"
 
 
 def _engine_risk(path: str, venue: VenueConfig) -> Iterator[str]:

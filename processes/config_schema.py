@@ -136,8 +136,12 @@ class VenueConfig(Struct, frozen=True, forbid_unknown_fields=True):
     symbols of a stream: what does not follow is applied and counted."""
     account: Annotated[str, Meta(pattern=r"^[0-9]{0,20}$", description="a number, or nothing")] = ""
     """GRVT: the trading (sub) account of the API key; empty: the one that the login names."""
+    requests_per_second: dict[str, Rate] = field(default_factory=dict)
+    """GRVT: how many "creates", "cancels" and "queries" the account's tier allows, which the venue does not tell; what
+    is not named counts as other clients assume (20, 20, 10)."""
     countdown_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 60_000
-    """The venue's own dead-man's switch: it cancels what we left when it is not refreshed for this long. 0 = off."""
+    """The venue's own dead-man's switch: it cancels what we left when it is not refreshed for this long. 0 = off.
+    GRVT's cancels everything of the account, orders that others placed there too."""
     raw_market_data: bool = False
     """Deribit: every event instead of one message in 100 ms. The venue wants a login for that, so the market server
     gets the credentials too."""

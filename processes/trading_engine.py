@@ -425,7 +425,10 @@ class TradingEngine(VenueProcess):
             count += 1
             if count % SLOW_TICKS == 1:
                 self._books.refresh()
-                self._look_at_trader()
+                if self._look_at_trader() or self._kill_generation & 1:
+                    self._pull_again()
+                else:
+                    self._pull_again_ns = 0
                 self._show_connections(self._gateway.connections())
 
     def _look_at_words(self) -> None:
@@ -453,17 +456,21 @@ class TradingEngine(VenueProcess):
             self._cancel_all_generation = pulled
             self._gateway.cancel_all(None)
 
-    def _look_at_trader(self) -> None:
+    def _look_at_trader(self) -> bool:
+        """Whether it is away."""
         before = self._watch.why
         if not self._watch.look():
-            self._pull_again_ns = 0
-            return
-        now = monotonic_ns()
+            return False
         if self._watch.why != before:
             fault = self._watch.why == SILENT
             self._counters.add("heartbeat_lost", int(fault))
             level = logging.WARNING if fault else logging.INFO
             self._log.log(level, "the trader %s: all orders of this instance are canceled", self._watch.why)
+        return True
+
+    def _pull_again(self) -> None:
+        """Nobody may have an order now: what is open all the same (a create that came late) is pulled, and again."""
+        now = monotonic_ns()
         if now >= self._pull_again_ns and any(not order.external for order in self._store.open_orders()):
             self._pull_again_ns = now + PULL_AGAIN_NS
             self._gateway.cancel_all(None)

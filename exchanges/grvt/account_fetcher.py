@@ -22,7 +22,7 @@ import orjson
 
 from exchanges.adapter import VenueRefused, VenueUnavailable
 from exchanges.grvt.account_codec import AccountCodec
-from exchanges.grvt.endpoints import PAGE_LIMIT, TIME_TO_LIVE_LIMIT_MS
+from exchanges.grvt.endpoints import BULK_LIMIT, PAGE_LIMIT, TIME_TO_LIVE_LIMIT_MS
 from exchanges.grvt.error_codes import GONE_CODES, KEY_CODES, NOT_LOGGED_IN, classify
 from exchanges.grvt.legs import MOST_LEGS, UnknownLegs, wire_id
 from exchanges.grvt.order_budget import CANCELS, CREATES, QUERIES, OrderBudget
@@ -49,6 +49,7 @@ OPEN_ORDERS: Final = "v1/open_orders"
 FILL_HISTORY: Final = "v1/fill_history"
 POSITIONS: Final = "v1/positions"
 ACCOUNT_SUMMARY: Final = "v1/account_summary"
+BULK: Final = "v2/bulk_orders"
 CANCEL_ALL: Final = "v1/cancel_all_orders"
 COUNTDOWN: Final = "v1/cancel_on_disconnect"
 RECENT_NS: Final = 60_000_000_000
@@ -220,6 +221,14 @@ class GrvtAccountFetcher:
     async def cancel_order(self, exchange_order_id: str) -> None:
         """Cancel one order by the venue's id."""
         await self._call(CANCEL, {"order_id": exchange_order_id}, Lane.CANCEL, bucket=CANCELS)
+
+    async def cancel_orders(self, exchange_order_ids: Sequence[str]) -> None:
+        """Cancel these by the venue's ids, a hundred with one token. The names of the lists are the api-spec's; its
+        prose has others, so whoever calls this looks afterwards what still stands."""
+        for start in range(0, len(exchange_order_ids), BULK_LIMIT):
+            ids = list(exchange_order_ids[start : start + BULK_LIMIT])
+            body = {"orders": [], "order_i_ds": ids, "client_order_i_ds": []}
+            await self._call(BULK, body, Lane.CANCEL, bucket=CANCELS)
 
     async def forbid(self, client_order_id: int) -> int:
         """Let the venue kill this order's present leg should its create still arrive; for how long it will, ns."""

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Awaitable, Sequence
 from typing import Final
 
-from exchanges.account_emergency import AccountEmergency
+from exchanges.account_emergency import NS_PER_MS, AccountEmergency
 from exchanges.adapter import ExchangeContext, VenueUnavailable
 from exchanges.emergency import OpenOrder, OpenPosition
 from exchanges.grvt.auth import NONCES
+from exchanges.grvt.endpoints import TIME_TO_LIVE_LIMIT_MS
 from exchanges.grvt.error_codes import GONE_CODES
 from exchanges.grvt.instruments import signing_terms
 from exchanges.grvt.legs import order_of
@@ -32,16 +34,20 @@ CLOSE_LIFE_NS: Final = 60 * 10**9
 
 
 class GrvtEmergency(AccountEmergency[OrderConnection]):
-    """See exchanges/account_emergency.py for the part that all venues share.
-
-    The venue sets no bound to a create that may rest, so `acceptance_ns` is how long an engine counts on a reply. What
-    came later still would end with the account's countdown, which nobody refreshes any more."""
+    """See exchanges/account_emergency.py for the part that all venues share."""
 
     GONE = GONE_CODES
 
     def __init__(self, context: ExchangeContext, *, instance_number: int) -> None:
         super().__init__(OrderConnection(context, OrderInstruments(), instance_number), instance_number)
         self._fetcher = self._connection.fetcher
+
+    @property
+    def acceptance_ns(self) -> int:
+        """No bound of the venue's, as it has none for a create that may rest: its signature lives for 29 days. This is
+        as long as an engine that lives takes to settle an order without an answer (oms.py). What comes to life later
+        still is pulled by such an engine, and ends with the account's countdown, which nobody refreshes any more."""
+        return super().acceptance_ns + TIME_TO_LIVE_LIMIT_MS * NS_PER_MS
 
     async def open_orders(self) -> list[OpenOrder]:
         return [
@@ -54,6 +60,9 @@ class GrvtEmergency(AccountEmergency[OrderConnection]):
 
     async def _cancel(self, order: OpenOrder) -> None:
         await self._fetcher.cancel_order(order.exchange_order_id)
+
+    def cancel_together(self, orders: Sequence[OpenOrder]) -> Awaitable[None]:
+        return self._fetcher.cancel_orders([order.exchange_order_id for order in orders])
 
     async def positions(self) -> list[OpenPosition]:
         rows = [OpenPosition(row.instrument, row.size) for row in await self._fetcher.every_position()]

@@ -24,7 +24,9 @@ within the request's deadline. A create that hung in the network for longer than
 alive on the stream and told so (`contradictions`), and the next audit looks too. A cancel is sent again (harmless), a
 create never.
 
-There is no amend: a REPLACE is a cancel and a new order, one after the other (replacement.py).
+There is no amend: a REPLACE is a cancel and a new order, one after the other (replacement.py). The venue's own
+"cancel-replace" in one bulk call is not that: it creates whatever became of the cancel, so two could live at once. Bulk
+calls cancel here, and create nothing: of creates they save no token, and one refusal takes all of a call with it.
 
 The venue's switch: cancel_on_disconnect counts down for the whole account, so arming any symbol arms all.
 
@@ -257,6 +259,13 @@ class GrvtOMS(VenueOMS[_Message, Reply, GrvtAccountFetcher]):
     async def _cancel_symbol(self, instrument: OrderInstrument, failures: list[str]) -> None:
         self._codec.legs.cancel_watches()
         await super()._cancel_symbol(instrument, failures)
+
+    async def _cancel_some(self, ours: Sequence[OrderEvent], tried: int) -> str:
+        """By one bulk call, which costs a single token; what stands after it goes one by one."""
+        if tried or len(ours) < 2:
+            return await super()._cancel_some(ours, tried)
+        await self._connection.fetcher.cancel_orders([fact.exchange_order_id.decode() for fact in ours])
+        return ""
 
     # --- private stream ---------------------------------------------------------------------------------------------
     def _on_message(self, stream: str, feed: bytes, receive_time_ns: int) -> None:

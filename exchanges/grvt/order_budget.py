@@ -1,7 +1,8 @@
 """GRVT's rate limits, counted here so that the venue never has to refuse.
 
 What is counted, per account: creates, cancels and queries, each in a bucket of its own. The venue keeps separate limits
-for create and cancel by tier, and publishes no numbers: those below are what other clients assume.
+for create and cancel by tier, and publishes no numbers: those below are what other clients assume, and the config may
+name the account's own (`requests_per_second`). One bulk call counts as a single cancel, however many it carries.
 
 What a refusal (1006, HTTP 429) means here: new orders and queries rest for QUIET_NS, cancels go on one at a time,
 rarely (`exchanges/rate_limit.py`).
@@ -13,6 +14,7 @@ Who calls it: oms.py (`admit_request`), account_fetcher.py.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from exchanges.grvt.error_codes import TOO_MANY
@@ -26,10 +28,8 @@ CANCELS: Final = "cancels"
 QUERIES: Final = "queries"
 _SECOND: Final = 1_000_000_000
 
-CREATES_PER_S: Final = 20
-CANCELS_PER_S: Final = 20
-QUERIES_PER_S: Final = 10
-QUERY_BURST: Final = 40
+ASSUMED_PER_S: Final[Mapping[str, float]] = {CREATES: 20.0, CANCELS: 20.0, QUERIES: 10.0}
+QUERY_BURST_S: Final = 4
 """A recovery asks a dozen things at once; in a minute it stays far below what anybody assumes (1,200)."""
 
 _LANES: Final[dict[int, tuple[Lane, dict[str, int]]]] = {
@@ -44,17 +44,17 @@ _LANES: Final[dict[int, tuple[Lane, dict[str, int]]]] = {
 class OrderBudget(RateBudget):
     """One per process; the words are the host's."""
 
-    def __init__(self, limits: LimitTable | None = None, account: str = "") -> None:
-        """limits: the host's, or None: counted for this process alone. account: as `account_of` names it."""
+    def __init__(
+        self, limits: LimitTable | None = None, account: str = "", per_second: Mapping[str, float] = ASSUMED_PER_S
+    ) -> None:
+        """limits: the host's, or None: counted for this process alone. account: as `account_of` names it. per_second:
+        by bucket; one that is not named has what is assumed."""
         table = LimitTable() if limits is None else limits
-        buckets: dict[str, Bucket] = {
-            name: LimitCredits(table, f"account {account} {name}", burst, int(_SECOND / per_second))
-            for name, burst, per_second in (
-                (CREATES, CREATES_PER_S, CREATES_PER_S),
-                (CANCELS, CANCELS_PER_S, CANCELS_PER_S),
-                (QUERIES, QUERY_BURST, QUERIES_PER_S),
-            )
-        }
+        buckets: dict[str, Bucket] = {}
+        for name, rate in {**ASSUMED_PER_S, **per_second}.items():
+            burst = max(1, int(rate * (QUERY_BURST_S if name == QUERIES else 1)))
+            buckets[name] = LimitCredits(table, f"account {account} {name}", burst, int(_SECOND / rate))
+            buckets[name].limit = burst  # the host's word may still say what the config said before
         super().__init__(buckets)
 
     def admit_request(self, request: OrderRequest, venue_time_ns: int) -> int:

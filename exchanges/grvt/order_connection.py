@@ -51,7 +51,7 @@ class OrderConnection:
         self.codec = OrderCodec(instruments, instance_number)
         self.account_codec = AccountCodec(instruments)
         self.clock = VenueClock()
-        self.budget = OrderBudget(context.limits, account_of(credentials.api_key))
+        self.budget = OrderBudget(context.limits, account_of(credentials.api_key), settings.requests_per_second)
         self.receive_window_ms = settings.receive_window_ms
         self.fetcher = GrvtAccountFetcher(
             self.http,

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from shm.clock import monotonic_ns
 from shm.layout import Reason, RecordKind
-from tests.chaos.agreement import finish, settle, unwatched_ms
+from tests.chaos.agreement import TERMINAL_NAMES, finish, settle, unwatched_ms
 from tests.chaos.place import Place, holder
 from tests.chaos.red import Red
 from tests.chaos.venue import REQUEST_OF, STATES, ChaosVenue
@@ -75,24 +75,30 @@ def _side(place: Place) -> str:
     return "sell" if place.truth().money.position[place.venue.symbol] > 0 else "buy"
 
 
-def open_order(place: Place, terms: dict[str, Any]) -> None:
-    """An order that everybody knows as open. It is asked for again where the engine was not ready: it may see only now
-    that the cell before has silenced its private stream."""
-    place.until(place.is_ready, "the set is ready for an order")
-    began_ns = monotonic_ns()
-    place.command("new", **terms)
+def open_order(place: Place, terms: Callable[[Place], dict[str, Any]]) -> None:
+    """An order that everybody knows as open. It is asked for again where it was refused or pulled: the engine may see
+    only now that the cell before has silenced its private stream."""
+    began_ns = 0
+
+    def ask() -> None:
+        nonlocal began_ns
+        if not place.is_ready():
+            before = place.market
+            place.flow("resume")  # data that got old is fresh again only with new data
+            place.until(place.is_ready, "the set is ready for an order")
+            place.flow(before)
+        began_ns = monotonic_ns()
+        place.command("new", **terms(place))
 
     def is_open() -> object:
-        nonlocal began_ns
         states = _states(place)
         told = [line for line in place.told_lines() if line["time_ns"] > began_ns]
-        if not states and any(line.get("reason") == "NOT_READY" for line in told):
-            place.until(place.is_ready, "the set is ready again")
-            began_ns = monotonic_ns()
-            place.command("new", **terms)
+        if not states and any(line.get("state") in TERMINAL_NAMES or line["reason"] == "NOT_READY" for line in told):
+            ask()
         return states and states <= {"OPEN", "PARTIALLY_FILLED"}
 
-    place.until(is_open, "the order is open", REACH_S)
+    ask()
+    place.until(is_open, "the order is open")
 
 
 def _states(place: Place) -> set[str]:
@@ -148,8 +154,8 @@ MOMENTS: Final = (
     Moment("sent", "engine.sent.NEW", _new),
     Moment("acknowledged", "engine.told.ACCEPTED", _new),
     Moment("partially_filled", "engine.told.FILL", _take),
-    Moment("cancel_in_flight", "engine.sent.CANCEL", _cancel, lambda place: open_order(place, passive(place))),
-    Moment("modify_in_flight", "engine.sent.REPLACE", _replace, lambda place: open_order(place, passive(place))),
+    Moment("cancel_in_flight", "engine.sent.CANCEL", _cancel, lambda place: open_order(place, passive)),
+    Moment("modify_in_flight", "engine.sent.REPLACE", _replace, lambda place: open_order(place, passive)),
     Moment("ring_full", "engine.polled", _burst),
     Moment("event_ring_full", "trader.published", _burst, passes=40, event_slots=64),
 )
@@ -248,9 +254,9 @@ def break_wire(kind: str, state: str, place: Place, stop_s: float, stream: str =
     venue = place.venue
     place.flow("pause")
     if state in ("cancel", "modify"):
-        open_order(place, passive(place))
+        open_order(place, passive)
     elif state == "cancel_of_partial":
-        open_order(place, crossing(place))
+        open_order(place, crossing)
     if state == "settling":
         place.fault(**venue.request_fault("unknown_executed", "NEW", _side(place)))
         if kind in venue.request_kinds:  # the private streams would settle it before anybody asks
@@ -283,7 +289,7 @@ def break_wire(kind: str, state: str, place: Place, stop_s: float, stream: str =
 def break_login(kind: str, place: Place, stop_s: float) -> dict[str, Any]:
     """The connections are lost with an order open, and `kind` strikes while they are set up again."""
     begin(place)
-    open_order(place, passive(place))
+    open_order(place, passive)
     before = _strikes(place, kind)
     place.fault(kind=kind, **place.venue.login_faults[kind])
     place.venue.before_login(place)

@@ -117,6 +117,8 @@ class Place:
         self.folder, self.seed, self.patience_s = folder, seed, PATIENCE_S
         self.stalls = folder / "stalls"
         self.stalls.mkdir()
+        self.market = "resume"
+        """What the market was told last: "pause" or "resume"."""
         self.told = folder / "told.jsonl"
         self.told.touch()
         file = folder / "corelane.toml"
@@ -270,6 +272,7 @@ class Place:
 
     def flow(self, action: str) -> None:
         self.admin("POST", "/admin/flow", {"action": action})
+        self.market = action
 
     def fault(self, **description: Any) -> None:
         self.admin("POST", "/admin/fault", description)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Sequence
 from itertools import count
 
 from hypothesis import given, settings
@@ -49,6 +50,9 @@ class PlayedVenue:
         self._answer(f"cancel {order.exchange_order_id}")
         self.open = [other for other in self.open if other != order]
 
+    def cancel_together(self, orders: Sequence[OpenOrder]) -> Awaitable[None] | None:
+        return None
+
     async def positions(self) -> list[OpenPosition]:
         self._answer("positions")
         return list(self.held)
@@ -86,6 +90,24 @@ def test_everything_of_ours_goes_and_nothing_else(rows: list[tuple[str, bool]]) 
     assert venue.open == foreign
     assert len(report.asked) == len(rows) - len(foreign)
     assert report.by_others == 0
+
+
+async def test_one_call_takes_ours_from_among_others_and_what_it_left_goes_one_by_one() -> None:
+    class Together(PlayedVenue):
+        def cancel_together(self, orders: Sequence[OpenOrder]) -> Awaitable[None]:
+            return self._together([order.exchange_order_id for order in orders])
+
+        async def _together(self, ids: list[str]) -> None:
+            self._answer(f"cancel_together {' '.join(ids)}")
+            self.open = [order for order in self.open if order.exchange_order_id != ids[0]]
+
+    venue = Together(
+        [order(1), order(2, ours=False), order(3), order(4), order(5, "ETHUSDT"), order(6, "X", ours=False)]
+    )
+    assert (await pulled(venue)).gone
+    assert [call for call in venue.calls if call.startswith("cancel")] == [
+        "cancel_together 1 3 4", "cancel_symbol ETHUSDT", "cancel 3", "cancel 4",
+    ]  # fmt: skip
 
 
 async def test_a_symbol_with_a_foreign_order_is_never_canceled_as_a_whole() -> None:

@@ -25,7 +25,7 @@ def context(market: Any, tmp_path: Path, venue: str = "binance") -> ExchangeCont
     settings: Any = SimpleNamespace(
         environment="simulator", symbols=["BTCUSDT"], rest_url="http://127.0.0.1:9", stream_url="ws://127.0.0.1:9",
         ws_api_url="ws://127.0.0.1:9", order_path="websocket", receive_window_ms=5000, stale_after_ms=2000,
-        settle_currency="USDT", check_gaps=True, account="", login="signature",
+        settle_currency="USDT", check_gaps=True, account="", requests_per_second={}, login="signature",
     )  # fmt: skip
     ids: Any = SimpleNamespace(id=lambda symbol: 1 << 16, symbol=lambda number: "BTCUSDT")
     return ExchangeContext(

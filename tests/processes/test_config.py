@@ -379,6 +379,23 @@ def test_substitution_leaves_texts_without_variables_alone(text: str, value: str
     assert not problems
 
 
+@pytest.mark.parametrize(
+    ("venue", "given", "words"),
+    [
+        ("grvt", "{ creates = 100, cancels = 200.5, queries = 5 }", ""),
+        ("grvt", "{ create = 100 }", 'requests_per_second.create: no such limit; did you mean "creates"?'),
+        ("grvt", "{ creates = 0 }", "requests_per_second.creates: found 0"),
+        ("deribit", "{ creates = 100 }", "found limits, expected none: this venue tells its own"),
+    ],
+)
+def test_what_a_tier_allows_can_be_said_where_the_venue_does_not_tell(
+    write_config: Callable[..., Path], venue: str, given: str, words: str
+) -> None:
+    found = problems_of(write_config(f'[venues.{venue}]\nsymbols = ["X"]\nrequests_per_second = {given}\n'))
+    told = [problem for problem in found if "requests_per_second" in problem]
+    assert len(told) == bool(words) and all(words in problem for problem in told)
+
+
 @pytest.mark.parametrize(("countdown_ms", "good"), [(0, True), (60_000, True), (500, False), (300_001, False)])
 def test_a_countdown_that_the_venue_would_refuse_is_found_here(
     write_config: Callable[..., Path], countdown_ms: int, good: bool

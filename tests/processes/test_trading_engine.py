@@ -10,9 +10,9 @@ from exchanges.binance.simulator import SimulatorServer
 from exchanges.simulator.orders import Order
 from processes.exit_codes import ExitCode
 from shm.journal import read_journal
-from shm.layout import EventType, OrderState, ProcessState, Reason, RecordKind, RequestType, Word
+from shm.layout import EventType, OrderState, ProcessState, Reason, RecordKind, RequestType, Word, client_order_id
 from tests.exchanges.binance.simulator_client import Client, top
-from tests.processes.engine_place import Places
+from tests.processes.engine_place import NUMBER, STRATEGY, Places
 
 E = EventType
 
@@ -129,6 +129,12 @@ async def test_the_kill_switch_pulls_refuses_and_is_echoed(
     await place.until(lambda: place.row().kill_switch_echo == 1)
     refused = await place.wait_for(place.new(), E.REJECTED)
     assert refused.reason == Reason.KILL_SWITCH
+    server, client = market
+    for counter in range(3):  # the last one comes when the look that verifies is long over
+        late = client_order_id(NUMBER, STRATEGY, place.epoch, 1_000 + counter)
+        assert (await client.order("BUY", "0.010", "61799.50", newClientOrderId=str(late)))[0] == 200
+        await place.wait_for(late, E.CANCELED)
+    assert open_at_venue(server) == []
     place.words.store(Word.KILL_SWITCH, 2)
     await place.until(lambda: place.row().kill_switch_echo == 2)
     await place.wait_for(place.new(), E.ACCEPTED)

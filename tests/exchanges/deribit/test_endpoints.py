@@ -25,6 +25,7 @@ class Settings:
     check_gaps: bool = True
     login: str = "signature"
     account: str = ""
+    requests_per_second: dict[str, float] = field(default_factory=dict)
     expect: Any = None
 
 

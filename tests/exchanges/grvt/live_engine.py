@@ -28,7 +28,7 @@ PERPETUAL = OrderInstrument(
 
 
 def context(server: SimulatorServer, tmp_path: Path, counters: Counters, **changes: Any) -> ExchangeContext:
-    settings = {"settle_currency": "USDT", "check_gaps": True, "account": ""}
+    settings = {"settle_currency": "USDT", "check_gaps": True, "account": "", "requests_per_second": {}}
     key = (DEMO_KEY.key, DEMO_KEY.secret)
     return make_context("grvt", PERPETUAL, key, server, tmp_path, counters, settings, changes)
 

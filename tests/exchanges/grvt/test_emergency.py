@@ -44,3 +44,6 @@ async def test_own_orders_and_the_position_go_and_a_foreign_order_stays(
         return GrvtEmergency(context(server, tmp_path, engine.counters, alerts=alerts()), instance_number=number)
 
     await check_own_go_and_foreign_stay(engine, access_of, bid - FAR, foreign if with_foreign else None)
+    requests = server.truth()["requests"]
+    assert requests.get("v2/bulk_orders", 0) == with_foreign  # one call for exactly ours, where others have orders too
+    assert (requests.get("v1/cancel_all_orders", 0), requests.get("v1/cancel_order", 0)) == (not with_foreign, 0)

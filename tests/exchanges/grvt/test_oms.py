@@ -151,6 +151,7 @@ async def test_cancel_all_takes_our_orders_and_no_others(server: SimulatorServer
         await engine.told_of(order_id, E.CANCELED)
     states = [one["state"] for one in orders(server) if int(one["client_order_id"]) not in ours]
     assert states == ["NEW"]
+    assert server.truth()["requests"]["v2/bulk_orders"] == 1  # both with one token
 
 
 # --- outcomes that are not known --------------------------------------------------------------------------------------

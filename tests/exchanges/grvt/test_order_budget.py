@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exchanges.grvt.order_budget import CANCELS, CREATES, CREATES_PER_S, QUERIES, OrderBudget
+from exchanges.grvt.order_budget import ASSUMED_PER_S, CANCELS, CREATES, QUERIES, OrderBudget
 from shm.layout import RequestType
 from shm.limits import LimitTable
 from shm.records import OrderRequest
@@ -29,7 +29,7 @@ def admitted(budget: OrderBudget, kind: RequestType, now_ns: int = NOW) -> int:
 
 def test_creates_do_not_use_up_what_cancels_need() -> None:
     budget = OrderBudget()
-    assert 0 < admitted(budget, RequestType.NEW) <= CREATES_PER_S
+    assert 0 < admitted(budget, RequestType.NEW) <= ASSUMED_PER_S[CREATES]
     assert budget.admit_request(request(RequestType.CANCEL), NOW) == 0
     assert budget.admit_request(request(RequestType.QUERY), NOW) == 0
 
@@ -54,6 +54,16 @@ def test_two_processes_of_one_account_share_the_tokens() -> None:
     admitted(one, RequestType.NEW)
     assert other.admit_request(request(RequestType.NEW), NOW) > NOW
     assert OrderBudget(table, "b").admit_request(request(RequestType.NEW), NOW) == 0
+
+
+def test_the_config_names_what_the_tier_allows_and_the_rest_is_assumed() -> None:
+    table = LimitTable()
+    assert 0 < admitted(OrderBudget(table, "a"), RequestType.NEW) <= 20
+    wide = OrderBudget(table, "a", {CREATES: 400.0, QUERIES: 0.5})
+    later = NOW + 60 * SECOND
+    assert 300 <= admitted(wide, RequestType.NEW, later) <= 400
+    assert admitted(wide, RequestType.QUERY, later) == 1
+    assert 0 < admitted(wide, RequestType.CANCEL, later) <= ASSUMED_PER_S[CANCELS]
 
 
 def test_a_refusal_shuts_new_orders_and_lets_a_cancel_ask_again() -> None:

@@ -28,7 +28,8 @@ class Live(LivePMS):
     def context(self, server: SimulatorServer, tmp_path: Path, changes: dict[str, Any]) -> ExchangeContext:
         settings: Any = SimpleNamespace(
             environment="simulator", symbols=["BTC_USDT_Perp"], rest_url=server.rest_url, stream_url=server.stream_url,
-            ws_api_url=server.stream_url, check_gaps=True, account="", settle_currency="USDT", receive_window_ms=5_000,
+            ws_api_url=server.stream_url, check_gaps=True, account="", requests_per_second={},
+            settle_currency="USDT", receive_window_ms=5_000,
         )  # fmt: skip
         values: dict[str, Any] = {
             "venue": "grvt", "settings": settings, "instruments": None, "segment": lambda name: None,
