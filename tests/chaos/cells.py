@@ -282,6 +282,8 @@ def break_wire(kind: str, state: str, place: Place, stop_s: float, stream: str =
         place.audit()  # it comes once a minute: for messages that were lost while the line stayed up
     settle(place)
     finish(place)
+    if kind == "silence":  # numbers that are missing would be noticed in the next cell
+        place.admin("POST", "/admin/connections", {"action": "abort"})
     place.supervise(venue.waits_s.get(kind, 0.0))  # until we may send again
     return {}
 

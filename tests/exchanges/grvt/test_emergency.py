@@ -31,7 +31,8 @@ async def engine(server: SimulatorServer, tmp_path: Path) -> AsyncIterator[LiveE
 
 
 def foreign(access: GrvtEmergency) -> Awaitable[object]:
-    return access._fetcher.create({"order": order(size="0.02", price="50000.0")})
+    """Post-only: what may take waits at the venue for a while, and is in no listing then."""
+    return access._fetcher.create({"order": order(size="0.02", price="50000.0", post_only=True)})
 
 
 @pytest.mark.parametrize("with_foreign", [True, False])
