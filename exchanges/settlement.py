@@ -12,6 +12,7 @@ The rules, for every venue (the venue's OMS says from which documented facts the
   after the bound: not done. It is never sent again by itself.
 - An order that the venue confirmed and then does not know: asked again for as long as a replica may lag, then closed
   with the fills that the account's trades show.
+- The lists of open orders and trades are read once for all orders that ask for them together (shared_read.py).
 - A query that fails proves nothing and is repeated, ever more slowly. There is no limit after which we guess.
 
 Who calls it: order_merger.py (settle, fetch_fills). Runs in the engine's loop, one task per unknown.
@@ -28,6 +29,7 @@ from exchanges.adapter import VenueRefused, VenueUnavailable
 from exchanges.order_instruments import OrderInstruments
 from exchanges.order_merger import CounterSink, OrderMerger
 from exchanges.order_store import InFlight, Order, OrderStore
+from exchanges.shared_read import SharedRead
 from shm.layout import OrderState, RequestType
 from shm.records import OrderEvent, OrderRequest
 
@@ -74,6 +76,9 @@ class Settlement:
         self._count, self._log, self._spawn, self._sleep = counters.add, log, spawn, sleep
         self._forbid = forbid
         self._running: set[tuple[int, int]] = set()
+        self._listings: dict[str, SharedRead[list[OrderEvent]]] = {}
+        self._trades: dict[str, SharedRead[list[OrderEvent]]] = {}
+        """By symbol: one answer serves all orders that asked before it."""
 
     @property
     def pending(self) -> int:
@@ -169,14 +174,18 @@ class Settlement:
     async def _absent(self, order: Order, sent_time_ns: int) -> bool:
         """Whether open orders and trade history know nothing of it either. What they do know is merged."""
         symbol = self._symbol(order)
-        for fact in await self._source.open_orders([symbol]):
+        listing = self._listings.setdefault(symbol, SharedRead(lambda _since: self._source.open_orders([symbol])))
+        for fact in await listing():
             if fact.client_order_id == order.client_order_id:
                 self._merger.on_fact(fact)
                 return False
         age_ns = self._clock() - sent_time_ns
         since = self._venue_time_ns() - age_ns - CLOCK_MARGIN_NS
         asked: dict[bytes, OrderEvent | None] = {}
-        for trade in await self._source.own_trades_since(symbol, since):
+        trades = self._trades.setdefault(
+            symbol, SharedRead(lambda earliest: self._source.own_trades_since(symbol, earliest))
+        )
+        for trade in await trades(since):
             exchange_id = trade.exchange_order_id
             known = self._store.by_exchange_id(order.instrument_id, exchange_id)
             if known is None and exchange_id not in asked:
