@@ -79,4 +79,4 @@ cdef class InstrumentFeed:
     cdef void _check(self, uint64_t update_id) noexcept nogil
     cdef int _publish_book(self, int64_t exchange_time_ns, int64_t receive_time_ns) except -1
     cdef int _write_row(self, bint valid, int64_t exchange_time_ns, int64_t receive_time_ns) except -1
-    cdef void _measure(self, int64_t receive_time_ns) noexcept nogil
+    cdef void _measure(self, int64_t receive_time_ns, int64_t publish_time_ns) noexcept nogil

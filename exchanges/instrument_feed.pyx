@@ -20,14 +20,15 @@ declared decoder understood, and everything rare). One thread.
 from libc.math cimport NAN
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from exchanges.decimal_text cimport cl_powers_of_ten
 from exchanges.order_book cimport Level, OrderBook
 from shm.atomics cimport cl_monotonic_ns
 from shm.counters cimport Counter, Histogram
 from shm.records cimport (
-    CL_BOOK_TABLE_DEPTH, CL_RECORD_SIZES, BookRowRecord, BookTopRecord, MarketStatusRecord, QuoteRecord, TickerRecord,
-    TradeRecord,
+    CL_BOOK_TABLE_DEPTH, CL_BOOK_TOP_DEPTH, CL_RECORD_SIZES, BookRowRecord, BookTopRecord, MarketStatusRecord,
+    QuoteRecord, TickerRecord, TradeRecord,
 )
 from shm.ring cimport BroadcastWriter
 from shm.table cimport TableWriter
@@ -41,7 +42,7 @@ COUNTERS = (
     "ticker_updates",
 )
 HISTOGRAM = "frame_to_publish"
-"""First byte of the frame seen here -> its last record published, ns."""
+"""First byte of the frame seen here -> its last record stamped, which is written then, ns."""
 
 cdef uint16_t _QUOTE = RecordKind.QUOTE, _TRADE = RecordKind.TRADE, _BOOK_TOP = RecordKind.BOOK_TOP
 cdef uint16_t _TICKER = RecordKind.TICKER, _TICKER_ROW = RecordKind.TICKER_ROW, _BOOK_ROW = RecordKind.BOOK_ROW
@@ -150,7 +151,7 @@ cdef class InstrumentFeed:
         if self.stale:
             return 0
         self._publish_book(exchange_time_ns, receive_time_ns)
-        self._measure(receive_time_ns)
+        self._measure(receive_time_ns, self.book_row.publish_time_ns)
         return 0
 
     cdef int quote(self, uint64_t update_id, int64_t bid_price, int64_t bid_quantity, int64_t ask_price,
@@ -180,7 +181,7 @@ cdef class InstrumentFeed:
         record.ask_price = <double> ask_price / self.price_unit if ask_quantity else NAN
         record.ask_quantity = <double> ask_quantity / self.quantity_unit
         self.out.ring.end()
-        self._measure(receive_time_ns)
+        self._measure(receive_time_ns, record.publish_time_ns)
         self.out.quotes.bump(1)
         if update_id == 0:
             return 0
@@ -224,12 +225,12 @@ cdef class InstrumentFeed:
         record.aggregated = aggregated
         record.trade_count = trade_count
         self.out.ring.end()
-        self._measure(receive_time_ns)
+        self._measure(receive_time_ns, record.publish_time_ns)
         self.out.trades.bump(1)
         return 0
 
-    cdef void _measure(self, int64_t receive_time_ns) noexcept nogil:
-        self.out.frame_to_publish.note(<uint64_t> (cl_monotonic_ns() - receive_time_ns))
+    cdef void _measure(self, int64_t receive_time_ns, int64_t publish_time_ns) noexcept nogil:
+        self.out.frame_to_publish.note(<uint64_t> (publish_time_ns - receive_time_ns))
 
     cdef void _check(self, uint64_t update_id) noexcept nogil:
         """Compare with the venue's own word on the same instant, where it has sent one."""
@@ -257,7 +258,13 @@ cdef class InstrumentFeed:
         record.receive_time_ns = receive_time_ns
         record.decode_time_ns = self.decode_time_ns
         record.update_id = self.update_id
-        self.book.fill_top(record)
+        # The row has the same levels and more: those beyond the record are worked out when the record is on its way.
+        self.book.fill_row(&self.book_row, 0, CL_BOOK_TOP_DEPTH)
+        record.bid_count, record.ask_count = self.book_row.bid_count, self.book_row.ask_count
+        memcpy(record.bid_prices, self.book_row.bid_prices, sizeof(record.bid_prices))
+        memcpy(record.bid_quantities, self.book_row.bid_quantities, sizeof(record.bid_quantities))
+        memcpy(record.ask_prices, self.book_row.ask_prices, sizeof(record.ask_prices))
+        memcpy(record.ask_quantities, self.book_row.ask_quantities, sizeof(record.ask_quantities))
         self.out.ring.end()
         self.status = _LIVE
         return self._write_row(True, exchange_time_ns, receive_time_ns)
@@ -272,8 +279,8 @@ cdef class InstrumentFeed:
         row.update_id = self.update_id
         row.valid = valid
         row.status = self.status
-        if valid:
-            self.book.fill_row(row)
+        if valid:                   # _publish_book has filled the first of its levels
+            self.book.fill_row(row, CL_BOOK_TOP_DEPTH, CL_BOOK_TABLE_DEPTH)
         else:
             row.bid_count = row.ask_count = 0
             for i in range(CL_BOOK_TABLE_DEPTH):
@@ -337,7 +344,7 @@ cdef class InstrumentFeed:
         row.kind = _TICKER_ROW
         self.out.tickers.write_raw(self.row, &row, row.size)
         self.out.ring.end()
-        self._measure(receive_time_ns)
+        self._measure(receive_time_ns, record.publish_time_ns)
         self.out.ticker_updates.bump(1)
 
     def note_delta(self, event, int64_t receive_time_ns):
@@ -355,7 +362,7 @@ cdef class InstrumentFeed:
         self._check(self.update_id)
         if not self.stale:
             self._publish_book(exchange_time_ns, receive_time_ns)
-            self._measure(receive_time_ns)
+            self._measure(receive_time_ns, self.book_row.publish_time_ns)
         return True
 
     def publish_snapshot(self, int64_t exchange_time_ns, int64_t receive_time_ns):

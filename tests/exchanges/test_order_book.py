@@ -100,7 +100,7 @@ TestBook.settings = settings(max_examples=60, stateful_step_count=25, deadline=N
     cap=st.sampled_from([130, 700, 20_000]),
 )
 def test_large_books_agree_with_the_plain_one(seed: int, price_range: int, removals: float, cap: int) -> None:
-    """Large enough that blocks fill, split, thin out and join, in price order and at random."""
+    """Large and wide enough that blocks fill, split, thin out and join, in price order and at random."""
     chance = random.Random(seed)
     book, plain = OrderBook(2, 3, cap=cap), PlainBook(cap)
     for turn in range(60):
@@ -120,6 +120,39 @@ def test_large_books_agree_with_the_plain_one(seed: int, price_range: int, remov
     for price in [*plain.sides[0], *plain.sides[1]]:
         book.apply_delta([(price, 0)], [(price, 0)])
     assert len(book) == 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    step=st.sampled_from([1, 7, 50, 10_000, 2**24, 10**9]),
+    stray=st.sampled_from([0.0, 0.001, 0.05]),
+    cap=st.sampled_from([40, 20_000]),
+)
+def test_a_market_that_wanders_far_and_back_agrees_with_the_plain_one(
+    seed: int, step: int, stray: float, cap: int
+) -> None:
+    """Levels enter and leave the ladder at both ends, and now and then a price is finer than all before it."""
+    chance = random.Random(seed)
+    book, plain = OrderBook(2, 3, cap=cap), PlainBook(cap)
+    touch = 100_000
+    for _ in range(120):
+        touch += chance.choice([-3_000, -200, -1, 0, 1, 200, 3_000])
+        part = []
+        for _ in range(chance.randint(0, 60)):
+            spread = chance.choice([10, 300, 9_000])
+            price = (touch + chance.randint(-spread, spread)) * step + (chance.random() < stray)
+            part.append((price, chance.choice([0, 0, 1, 2, 10**12])))
+        # What is known, so that removals find something.
+        part += [(known, 0) for known in chance.sample(sorted(plain.sides[0]), min(5, len(plain.sides[0])))]
+        book.apply_delta(part, part)
+        plain.apply(part, part)
+        assert book.best_bid == (plain.bids[0] if plain.sides[0] else None)
+        assert book.best_ask == (plain.asks[0] if plain.sides[1] else None)
+    assert book.bids() == plain.bids
+    assert book.asks() == plain.asks
+    assert book.bids(3) == plain.bids[:3]
+    assert (book.dropped_levels, book.unknown_removals) == (plain.dropped, plain.unknown)
 
 
 @pytest.mark.parametrize("step", [1, -1])
@@ -160,7 +193,7 @@ def test_the_far_levels_go_when_a_side_is_full() -> None:
     assert book.dropped_levels == 4
 
 
-@pytest.mark.parametrize("bad", [("x", 1), (1, "x"), (1, 2, 3), (2**63, 1), (1, -1), 7])
+@pytest.mark.parametrize("bad", [("x", 1), (1, "x"), (1, 2, 3), (2**63, 1), (10**18 + 1, 1), (1, -1), 7])
 def test_a_delta_with_a_bad_level_changes_nothing(bad: object) -> None:
     book = OrderBook(2, 3)
     book.apply_delta([(100, 1)], [(101, 1)])
