@@ -94,7 +94,9 @@ class AccountStream(ABC):
         return self._connection.counters.connects
 
     def health(self) -> ConnectionHealth:
-        return ConnectionHealth(self._connection.name, self._connection.state, self._connection.receive_time_ns)
+        return ConnectionHealth(
+            self._connection.name, self._connection.state, self._connection.receive_time_ns, self._connection.is_stuck()
+        )
 
     def expect_word(self, since_ns: int) -> None:
         """The account changed since then (CLOCK_MONOTONIC ns): this stream has spoken since, or does so soon, or is

@@ -120,6 +120,7 @@ class ConnectionHealth:
     name: str
     state: ConnectionState
     receive_time_ns: int  # CLOCK_MONOTONIC of the last byte that meant something; 0 = never
+    stuck: bool = False  # the attempts to connect do not go on: only a new process helps
 
 
 # --- what a venue supplies ------------------------------------------------------------------------------------------

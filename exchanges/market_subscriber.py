@@ -183,7 +183,9 @@ class MarketSubscriber:
 
     def connections(self) -> Sequence[ConnectionHealth]:
         """Where there are more than the process row has room for, those that are not up come first."""
-        health = [ConnectionHealth(link.name, link.state, link.receive_time_ns) for link in self._connections]
+        health = [
+            ConnectionHealth(link.name, link.state, link.receive_time_ns, link.is_stuck()) for link in self._connections
+        ]
         if len(health) > CONNECTIONS_PER_PROCESS:
             health.sort(key=lambda one: one.state is ConnectionState.UP)
         return health

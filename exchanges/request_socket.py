@@ -146,7 +146,9 @@ class RequestSocket(Generic[R]):
         return self._connection.counters.connects
 
     def health(self) -> ConnectionHealth:
-        return ConnectionHealth(self.name, self._connection.state, self._connection.receive_time_ns)
+        return ConnectionHealth(
+            self.name, self._connection.state, self._connection.receive_time_ns, self._connection.is_stuck()
+        )
 
     # --- requests ---------------------------------------------------------------------------------------------------
     def next_identity(self) -> int:

@@ -19,13 +19,16 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import picows
 
 from exchanges.frame_listener import FrameListener
 from shm.clock import monotonic_ns
 from shm.layout import ConnectionState
+
+STEP_SLACK_S: Final = 60.0
+"""On top of what a step takes by its own bounds: the requests of a login, a host that is starved."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,8 @@ class WebSocketConnection:
         self._transport: picows.WSTransport | None = None
         self._listener: FrameListener | None = None
         self._why = ""
+        self._step_until_ns = 0
+        """Until when the step to the next connection is surely over; 0 while connected."""
         self._closing = asyncio.Event()
 
     # --- seen from outside ------------------------------------------------------------------------------------------
@@ -140,6 +145,14 @@ class WebSocketConnection:
     def listener(self) -> FrameListener | None:
         """Of the connection that is up now; None where none is."""
         return self._listener if self._transport is not None else None
+
+    def is_stuck(self) -> bool:
+        """Whether the way to the next connection does not go on: far longer without a step than any step may take. A
+        venue that is away is not that: its attempts fail in time, and others follow."""
+        return 0 < self._step_until_ns < monotonic_ns()
+
+    def _step_takes(self, seconds: float) -> None:
+        self._step_until_ns = monotonic_ns() + int((seconds + STEP_SLACK_S) * 1e9)
 
     def send(self, message: bytes) -> bool:
         """Hand a text message to the socket. False: not connected, nothing was sent."""
@@ -168,6 +181,7 @@ class WebSocketConnection:
         failures = 0
         while not self._closing.is_set():
             self.state = ConnectionState.CONNECTING
+            self._step_takes(2 * self.policy.connect_timeout_s)
             self._why = ""
             self._renewal_asked = False
             try:
@@ -179,6 +193,7 @@ class WebSocketConnection:
                 await self._pause(f"cannot be reached ({str(failure) or type(failure).__name__})", failures, away_s)
                 continue
             began = monotonic_ns()
+            self._step_until_ns = 0
             await self._live(transport, listener)
             lived_s = (monotonic_ns() - began) / 1e9
             if self._closing.is_set():
@@ -186,6 +201,7 @@ class WebSocketConnection:
             failures = 1 if lived_s >= self.policy.healthy_after_s else failures + 1
             await self._pause(f"was lost after {lived_s:.1f} s ({self._why})", failures)
         self.state = ConnectionState.DOWN
+        self._step_until_ns = 0
 
     async def _connect(self) -> tuple[picows.WSTransport, FrameListener]:
         url = await self._url()
@@ -346,6 +362,7 @@ class WebSocketConnection:
         text = f"{self.name} {what}, next try in {pause_s:.1f} s"
         self._log.warning("%s", text)
         self._on_retry(text)
+        self._step_takes(pause_s)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._closing.wait(), pause_s)
 

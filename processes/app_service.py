@@ -87,6 +87,8 @@ class AppService:
         self.log: logging.Logger = logging.getLogger(f"corelane.{process}")
         self.row = ProcessRow()
         self.stop_requested = False
+        self.stuck = ""
+        """What of this process does not go on although its loop turns; the watchdog is not fed meanwhile."""
         self.stopping = asyncio.Event()
         self._log_to_stderr = log_to_stderr
         self._log_manager: LogManager | None = None
@@ -268,7 +270,10 @@ class AppService:
         self._look_at_segments()
         if self._notifier.watchdog_interval_s and now >= self._next_watchdog_ns:
             self._next_watchdog_ns = now + int(self._notifier.watchdog_interval_s * 1e9)
-            self._notifier.send("WATCHDOG=1")
+            if self.stuck:
+                self.log.error("the watchdog is not fed: no attempts to connect any more by %s", self.stuck)
+            else:
+                self._notifier.send("WATCHDOG=1")
 
     def _look_at_segments(self) -> None:
         """Who removes shared memory (systemd's RemoveIPC, when a session of this user ends) leaves us with pages that

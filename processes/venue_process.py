@@ -114,7 +114,8 @@ class VenueProcess:
             await asyncio.gather(serving, stopping, return_exceptions=True)
 
     def _show_connections(self, connections: Sequence[ConnectionHealth]) -> None:
-        """Into the process row; it is written with the next heartbeat."""
+        """Into the process row; it is written with the next heartbeat. While one is stuck the watchdog is not fed."""
+        self._service.stuck = ", ".join(health.name for health in connections if health.stuck)
         row = self._service.row
         for index, health in enumerate(connections[:CONNECTIONS_PER_PROCESS]):
             row.connection_states[index] = int(health.state)

@@ -12,6 +12,7 @@ from typing import Any
 import picows
 import pytest
 
+from exchanges import websocket
 from exchanges.frame_listener import FrameListener
 from exchanges.websocket import ConnectionFailed, SilentStreams, WebSocketConnection, WebSocketPolicy
 from shm.layout import ConnectionState
@@ -286,3 +287,25 @@ async def test_close_ends_run_at_once_even_in_a_pause() -> None:
     client.connection.close()
     async with asyncio.timeout(60):
         await task
+
+
+async def test_attempts_that_do_not_go_on_are_seen_and_a_venue_that_is_away_is_not_that(
+    server: Server, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def where() -> str:
+        hangs.set()
+        await may_go_on.wait()
+        return server.url
+
+    away = start("ws://127.0.0.1:1")
+    await away.until(lambda: away.times("retry") >= 3)
+    assert not away.connection.is_stuck()
+    monkeypatch.setattr(websocket, "STEP_SLACK_S", -1_000.0)  # each step should have been over long ago
+    hanging = start(server.url, where=where)
+    await hangs.wait()
+    assert hanging.connection.is_stuck()
+    may_go_on.set()
+    await hanging.until(lambda: hanging.times("up") == 1)
+    assert not hanging.connection.is_stuck(), "one that is up is on its way to nothing"

@@ -212,6 +212,22 @@ def test_systemd_hears_of_ready_stopping_and_the_watchdog(directory, running):
     assert b"WATCHDOG=1" in heard
 
 
+def test_what_is_stuck_does_not_feed_the_watchdog(config, instance, monkeypatch, tmp_path):
+    monkeypatch.setenv("WATCHDOG_USEC", "2")
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, AppService("trader", config) as service:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(PATIENCE_S)
+        service.stuck = "order socket"
+        service.heartbeat()
+        manager.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            manager.recv(4096)
+        service.stuck = ""
+        service.heartbeat()
+        assert manager.recv(4096) == b"WATCHDOG=1"
+
+
 def test_it_is_pinned_where_the_config_says(write_config, instance):
     core = min(os.sched_getaffinity(0))
     config = load_config(write_config(f"[cores]\ntrader = {{ core = {core} }}\n"))
