@@ -238,6 +238,7 @@ class GrvtAccountFetcher:
     async def _forbid(self, wire: int) -> None:
         query = {"client_order_id": str(wire), "time_to_live_ms": TIME_TO_LIVE}
         await self._call(CANCEL, query, Lane.CANCEL, bucket=CANCELS)
+        self._codec.remembers_cancels = True
 
     async def arm_countdown(self, countdown_ms: int) -> None:
         """Cancel everything of the account after that many ms without another call; 0: off."""

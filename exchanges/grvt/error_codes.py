@@ -42,6 +42,9 @@ REFUSED_CODES: Final = {
 NOT_LOGGED_IN: Final = 1000
 """The cookie is not known, or not any more: nothing was carried out, and a login heals it."""
 
+TIME_TO_LIVE_OFF: Final = 2300
+"""The venue remembers no cancels now: one that names a time is refused, one that does not is carried out."""
+
 GONE_CODES: Final = frozenset({1004})
 """The venue knows no such order."""
 

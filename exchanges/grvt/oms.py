@@ -49,7 +49,7 @@ from typing import Any, Final, Unpack
 from exchanges.adapter import ConnectionHealth, ExchangeContext, VenueRefused, VenueUnavailable
 from exchanges.grvt.account_fetcher import GrvtAccountFetcher
 from exchanges.grvt.endpoints import TIME_TO_LIVE_LIMIT_MS
-from exchanges.grvt.error_codes import NOT_LOGGED_IN
+from exchanges.grvt.error_codes import NOT_LOGGED_IN, TIME_TO_LIVE_OFF
 from exchanges.grvt.legs import UnknownLegs
 from exchanges.grvt.order_budget import CANCELS, CREATES, QUERIES
 from exchanges.grvt.order_codec import CANCEL, CREATE, QUERY
@@ -233,6 +233,8 @@ class GrvtOMS(VenueOMS[_Message, Reply, GrvtAccountFetcher]):
         self._budget.note(fact.error_code, bucket, self.clock.now_ns(), sent_ns + self.clock.offset_ns)
         if fact.error_code == NOT_LOGGED_IN and self._heals(request, fact, self._log_in_again):
             return
+        if fact.error_code == TIME_TO_LIVE_OFF and self._heals(request, fact, self._cancel_plainly):
+            return
         if (
             verdict is not None
             and request.request_type == RequestType.CANCEL
@@ -245,6 +247,14 @@ class GrvtOMS(VenueOMS[_Message, Reply, GrvtAccountFetcher]):
 
     def _verdict(self, request: OrderRequest, message: _Message, reply: Reply, receive_time_ns: int) -> Verdict | None:
         return self._codec.decode_request_reply(request, reply, receive_time_ns)[1]
+
+    async def _cancel_plainly(self) -> None:
+        """Cancels go without a time to live, until `forbid` finds that the venue takes it again."""
+        if self._codec.remembers_cancels:
+            self._log.warning(
+                "the venue remembers no cancels now: an order that never came cannot be settled meanwhile"
+            )
+        self._codec.remembers_cancels = False
 
     async def _log_in_again(self) -> None:
         """Raises VenueUnavailable."""

@@ -113,6 +113,8 @@ class OrderCodec:
         self._instruments = instruments
         self._instance = instance_number
         self.legs = Legs()
+        self.remembers_cancels = True
+        """The venue keeps a cancel for an order that has not come yet; it may switch that off."""
         self.began_ns = 0
         """The venue's UTC from which on every replacement is known here; 0: of an order that was canceled before, later
         legs are not asked for."""
@@ -254,7 +256,8 @@ class OrderCodec:
 
     def encode_cancel(self, request: OrderRequest) -> dict[str, str]:
         """Body of cancel_order, by our id. Raises UnsupportedRequest."""
-        return {**self.encode_query(request), "time_to_live_ms": TIME_TO_LIVE}
+        named = self.encode_query(request)
+        return {**named, "time_to_live_ms": TIME_TO_LIVE} if self.remembers_cancels else named
 
     def encode_query(self, request: OrderRequest) -> dict[str, str]:
         """Body of order, by our id. Raises UnsupportedRequest."""

@@ -121,7 +121,8 @@ class Session:
         self.on_login()
 
     async def run(self) -> None:
-        """Renew in time until cancelled. Raises VenueRefused where the key is no longer good."""
+        """Renew in time until cancelled. A refusal is tried again while the old cookie is good: orders are open on it,
+        and an edge in trouble may word it like one. Raises VenueRefused where the key is no longer good."""
         pause_s = FIRST_PAUSE_S
         while True:
             await asyncio.sleep(max(self._renew_s - self._clock(), 0.01))
@@ -129,7 +130,9 @@ class Session:
                 await self.log_in()
                 pause_s = FIRST_PAUSE_S
                 self._log.info("session renewed, good for %.0f s", self._expires_s - self._clock())
-            except VenueUnavailable as failure:
+            except (VenueUnavailable, VenueRefused) as failure:
+                if isinstance(failure, VenueRefused) and not self.good:
+                    raise
                 self._log.warning("session could not be renewed, next try in %.0f s: %s", pause_s, failure)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

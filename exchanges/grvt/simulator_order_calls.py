@@ -127,6 +127,8 @@ def read_order(venue: Venue, call: Call, order: Any) -> WireOrder:
     metadata = order.get("metadata") or {}
     if not isinstance(legs, list) or not isinstance(metadata, dict) or not all(isinstance(leg, dict) for leg in legs):
         raise VenueError(1003)
+    if _has_trigger(order):  # not simulated, and never taken for an order that may trade at once
+        raise VenueError(2112)
     if call.account is None:
         raise VenueError(1000)
     account = str(order.get("sub_account_id"))
@@ -159,6 +161,13 @@ def read_order(venue: Venue, call: Call, order: Any) -> WireOrder:
     if not wire.market and not wire.price:
         raise VenueError(2021)
     return wire
+
+
+def _has_trigger(order: Any) -> bool:
+    metadata = order.get("metadata") if isinstance(order, dict) else None
+    trigger = metadata.get("trigger") if isinstance(metadata, dict) else None
+    kind = trigger.get("trigger_type") if isinstance(trigger, dict) else None
+    return kind not in (None, "", "UNSPECIFIED")
 
 
 def _read_leg(order: dict[str, Any], leg: dict[str, Any], account: str, symbol: str) -> WireOrder:
@@ -243,13 +252,15 @@ def cancel(venue: Venue, call: Call) -> Any:
         raise VenueError(3021)
     if by_id and by_client:
         raise VenueError(2233)
-    time_to_live_ms = _time_to_live_ms(call)
+    time_to_live_ms = _time_to_live_ms(venue, call)
     venue.take_tokens(account, "cancel")
     _cancel_one(venue, account, by_id, by_client, time_to_live_ms)
     return {"result": {"ack": True}}
 
 
-def _time_to_live_ms(call: Call) -> int:
+def _time_to_live_ms(venue: Venue, call: Call) -> int:
+    if call.body.get("time_to_live_ms") and not venue.remembers_cancels:
+        raise VenueError(2300)
     try:
         given = int(call.body.get("time_to_live_ms") or 0)
     except (ValueError, TypeError):
@@ -302,7 +313,9 @@ def bulk(venue: Venue, call: Call) -> Any:
         raise VenueError(2233)
     if max(len(orders), len(by_id), len(by_client)) > BULK_LIMIT:
         raise VenueError(2235)
-    time_to_live_ms = _time_to_live_ms(call)
+    if any(_has_trigger(order) for order in orders):
+        raise VenueError(2236)
+    time_to_live_ms = _time_to_live_ms(venue, call)
     wires = [read_order(venue, call, order) for order in orders]
     if len({wire.symbol for wire in wires}) > 1:
         raise VenueError(2234)

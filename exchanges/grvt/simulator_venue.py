@@ -146,6 +146,8 @@ class Venue:
     incoming: dict[tuple[str, str], WireOrder] = field(default_factory=dict)
     """(account, client order id) of creates that were answered PENDING and have not reached the book."""
     remembered: dict[tuple[str, str], RememberedCancel] = field(default_factory=dict)
+    remembers_cancels: bool = True
+    """Off: a cancel that names a time to live is refused."""
     countdowns: dict[str, int] = field(default_factory=dict)
     recent_trades: dict[str, deque[MarketTrade]] = field(default_factory=dict)
     requests: Counter[str] = field(default_factory=Counter)

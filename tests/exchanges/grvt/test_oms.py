@@ -129,6 +129,20 @@ async def test_an_order_that_ends_with_its_signature_expires(tmp_path: Path) -> 
         check_agreement(server, engine)
 
 
+async def test_a_venue_that_remembers_no_cancels_still_cancels(server: SimulatorServer, engine: LiveEngine) -> None:
+    server.venue.remembers_cancels = False
+    bid, _ = best(server)
+    for number in (1, 2):
+        order_id = await engine.placed(bid - FAR * number)
+        engine.request(RequestType.CANCEL, order_id)
+        canceled = await engine.told_of(order_id, E.CANCELED)
+        assert canceled.reason == Reason.VENUE_USER_CANCEL
+    assert server.truth()["refusals"] == {"v1/cancel_order 2300": 1}  # from then on without a time to live
+    server.venue.remembers_cancels = True
+    await engine.oms.forbid("BTC_USDT_Perp", order_id)
+    assert engine.oms._codec.remembers_cancels
+
+
 async def test_a_query_is_answered_with_the_venues_state(server: SimulatorServer, engine: LiveEngine) -> None:
     bid, _ = best(server)
     order_id = await engine.placed(bid - FAR)

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from exchanges.adapter import ConfigurationError, VenueRefused, VenueUnavailable
+from exchanges.grvt import session as session_module
 from exchanges.grvt.session import Session
 from exchanges.http import HttpHandler
 from shm.layout import Reason
@@ -96,9 +97,11 @@ async def test_the_cookies_end_is_read_as_utc_whatever_the_hosts_zone(monkeypatc
         time.tzset()
 
 
-async def test_it_is_renewed_before_its_end_and_survives_a_venue_that_is_away() -> None:
+async def test_it_is_renewed_before_its_end_and_survives_a_venue_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "FIRST_PAUSE_S", 0.01)
+    now = [JANUARY - 0.5]
     async with Edge(headers=cookie()) as edge:
-        session = edge.session(clock=lambda: JANUARY - 0.5)
+        session = edge.session(clock=lambda: now[0])
         await session.log_in()
         assert session._renew_s == pytest.approx(JANUARY - 0.05)
         task = asyncio.ensure_future(session.run())
@@ -112,6 +115,12 @@ async def test_it_is_renewed_before_its_end_and_survives_a_venue_that_is_away() 
                 await asyncio.sleep(0.002)
         assert not task.done()
         edge.answer.update(status=200, headers={}, body={"error": "Access from this location is not allowed."})
+        asked = len(edge.bodies)
+        async with asyncio.timeout(60):
+            while len(edge.bodies) < asked + 3:
+                await asyncio.sleep(0.002)
+        assert not task.done() and session.good  # on the old cookie, for as long as that is good
+        now[0] = JANUARY + 1.0
         with pytest.raises(VenueRefused, match="this location is not allowed"):
             await asyncio.wait_for(task, 60)
         assert edge.bodies[0] == {"api_key": "key"}

@@ -173,6 +173,9 @@ async def test_bulk_cancels_first_and_creates_then_and_is_not_atomic() -> None:
         assert (await socket.order_until("OPEN"))["legs"][0]["size"] == "0.01"
         ids = {"order_ids": ["0x01"], "client_order_ids": ["2"]}
         assert (await client.post("v2/bulk_orders", sub_account_id=SUB, **ids))[1]["code"] == 2233
+        trigger = order()
+        trigger["metadata"]["trigger"] = {"trigger_type": "TAKE_PROFIT"}
+        assert (await client.post("v2/bulk_orders", sub_account_id=SUB, orders=[trigger]))[1]["code"] == 2236
         many = {"order_ids": ["0x01"] * 101}
         assert (await client.post("v2/bulk_orders", sub_account_id=SUB, **many))[1]["code"] == 2235
 
@@ -184,6 +187,7 @@ BAD = {
     "a flag that is none": (lambda o: o.update(post_only="yes"), 1003),
     "another account": (lambda o: o.update(sub_account_id="7"), 2003),
     "an order id": (lambda o: o.update(order_id="0x05"), 2010),
+    "a trigger": (lambda o: o["metadata"].update(trigger={"trigger_type": "STOP_LOSS"}), 2112),
     "a state": (lambda o: o.update(state={"status": "OPEN"}), 2050),
     "no leg": (lambda o: o.update(legs=[]), 2040),
     "two legs": (lambda o: o.update(legs=o["legs"] * 2), 2042),
