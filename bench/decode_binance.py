@@ -19,11 +19,8 @@ the same for all.
 from __future__ import annotations
 
 import gzip
-import json
 import os
-import subprocess
 import sys
-import tempfile
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from _decode_beside import Peers, Tape
 from _measure import ROOT, Report, Samples, Series, arguments, cores, pin, ratio
 
 from exchanges.binance import simulator_frames
@@ -51,10 +49,8 @@ from shm.segment import Segment
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 FRAGMENT_RATE = 300_000
-PEERS_PYTHON = Path(os.environ.get("CORELANE_DECODE_PEERS") or ROOT / "build" / "decode-peers" / "bin" / "python")
 PEER_FRAMES = 4_000
 """Of each symbol and block."""
-PEERS = ("ccxt", "cryptofeed", "nautilus_trader")
 GENERATED_DELTAS = 1_000
 
 
@@ -175,7 +171,7 @@ class OrjsonDict:
         return feed
 
 
-def replay(way: Any, market: dict[str, list[bytes]]) -> tuple[Samples, Samples]:
+def replay(way: Any, market: dict[str, list[bytes]]) -> dict[str, Samples]:
     """ns of every depth update and of every bookTicker."""
     depth, quote = [], []
     for symbol, frames in market.items():
@@ -192,61 +188,10 @@ def replay(way: Any, market: dict[str, list[bytes]]) -> tuple[Samples, Samples]:
                 depth.append(took)
             elif b'"bookTicker"' in frame[:80]:
                 quote.append(took)
-    return np.array(depth, np.int64), np.array(quote, np.int64)
+    return {"depth": np.array(depth, np.int64), "quote": np.array(quote, np.int64)}
 
 
-class Peers:
-    """The process of bench/_decode_peers.py; none where its Python does not exist."""
-
-    def __init__(self, core: int, market: dict[str, list[bytes]], folder: Path) -> None:
-        self.ready: list[str] = []
-        self.missing: dict[str, str] = {}
-        self._process: subprocess.Popen[str] | None = None
-        if not PEERS_PYTHON.exists():
-            self.missing = dict.fromkeys(PEERS, f"no {PEERS_PYTHON}")
-            return
-        heads = {symbol: first_frames(frames) for symbol, frames in market.items()}
-        self._best = {symbol: best_of(snapshot, frames) for symbol, (snapshot, frames) in heads.items()}
-        content = {
-            symbol: {"snapshot": snapshot.decode(), "frames": [(kind, frame.decode()) for kind, frame in frames]}
-            for symbol, (snapshot, frames) in heads.items()
-        }
-        path = folder / "frames.json"
-        path.write_text(json.dumps(content))
-        script = Path(__file__).with_name("_decode_peers.py")
-        self._process = subprocess.Popen(
-            [PEERS_PYTHON, script, str(core), path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        found = self._answer()
-        self.ready, self.missing = found["ready"], found["missing"]
-
-    def block(self, peer: str) -> tuple[Samples, Samples]:
-        """ns of every depth update and of every bookTicker."""
-        assert self._process is not None
-        assert self._process.stdin is not None
-        print(json.dumps({"peer": peer, "frames": PEER_FRAMES}), file=self._process.stdin, flush=True)
-        answer = self._answer()
-        for symbol, found in answer["best"].items():
-            if not np.allclose(found, self._best[symbol], rtol=1e-12):
-                sys.exit(f"decode_binance: {peer} has {symbol} at {found}, expected {self._best[symbol]}")
-        return np.array(answer["ns"]["depth"], np.int64), np.array(answer["ns"]["quote"], np.int64)
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            sys.exit(f"decode_binance: the peers' process ended with {self._process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def close(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
-
-
-def first_frames(frames: list[bytes]) -> tuple[bytes, list[tuple[str, bytes]]]:
+def tape(frames: list[bytes]) -> Tape:
     """The snapshot, and what follows from it: the deltas that reach it and all quotes, PEER_FRAMES of them."""
     snapshot = next(frame for frame in frames if is_snapshot(frame))
     last_id = orjson.loads(snapshot)["lastUpdateId"]
@@ -258,7 +203,7 @@ def first_frames(frames: list[bytes]) -> tuple[bytes, list[tuple[str, bytes]]]:
             message = orjson.loads(frame)
             if message.get("data", message)["u"] >= last_id:
                 result.append(("depth", wrapped(frame)))
-    return snapshot, result[:PEER_FRAMES]
+    return Tape(snapshot, result[:PEER_FRAMES], best_of(snapshot, result[:PEER_FRAMES]))
 
 
 def wrapped(frame: bytes) -> bytes:
@@ -309,8 +254,7 @@ def main() -> int:
     }
     prefix = f"/corelane.bench{os.getpid()}-{uuid.uuid4().hex[:8]}."
     segments: dict[str, Segment] = {}
-    folder = tempfile.TemporaryDirectory()
-    peers = Peers(cores()[0], market, Path(folder.name))
+    peers = Peers("binance", cores()[0], {symbol: tape(frames) for symbol, frames in market.items()})
     names = [f"{work}_{way}" for work in ("depth", "quote") for way in (Ours.name, OrjsonDict.name, *peers.ready)]
     series = {name: Series(name) for name in names}
     rates, gaps, surprises = [], 0, 0
@@ -322,7 +266,7 @@ def main() -> int:
             taken = {way.name: replay(way, market) for way in (Ours(segments), OrjsonDict())}
             taken |= {name: peers.block(name) for name in peers.ready}
             for name, both in taken.items():
-                for work, samples in zip(("depth", "quote"), both, strict=True):
+                for work, samples in both.items():
                     part = series[f"{work}_{name}"]
                     part.blocks.append(samples)
                     part.rates.append(1e9 / float(samples.mean()))
@@ -331,7 +275,6 @@ def main() -> int:
             gaps, surprises = gaps + whole.gaps, surprises + whole.surprises
     finally:
         peers.close()
-        folder.cleanup()
         for segment in segments.values():
             Segment.remove(segment.name)
     report = Report("decode_binance", list(series.values()), notes=notes)
@@ -348,7 +291,7 @@ def main() -> int:
     report.bound(f"{FRAGMENT_RATE:,} frames/s / those of all {frames:,} frames", FRAGMENT_RATE / rate, 1.0)
     report.bound("gaps and crossed books in all of them", gaps, 0)
     notes.append(f"all {frames:,} frames through decode + book: {rate:,.0f} frames/s, {surprises} not understood")
-    notes += [f"{name}: not measured ({why})" for name, why in peers.missing.items()]
+    notes += peers.notes()
     return report.finish(options)
 
 

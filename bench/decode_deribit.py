@@ -1,16 +1,19 @@
-"""Frames of Deribit as bytes -> order book -> published records, against orjson and dicts.
+"""Frames of Deribit as bytes -> order book -> published records, against orjson and dicts, ccxt and cryptofeed.
 
     python bench/decode_deribit.py [--samples 100000] [--blocks 10] [--json FILE] [--plot FILE.png] [--strict]
 
-Two works, in blocks that take turns with the peer, all on one pinned core:
+Two works, in blocks that take turns with the peers, all on one pinned core:
 - book: a change of a book until the book is changed and its records are in the ring and the tables,
 - quote: a quote until its record is in the ring.
 
-The peer does less: orjson (its numbers are floats already) and a dict a side, or a tuple for a quote; it checks and
-publishes nothing. Recordings of this venue are short ($CORELANE_CORPUS, else ../shared/corpus: 259 changes of options,
-three minutes), so the frames are those of the simulator's generator for BTC-PERPETUAL, written in the recorded shape;
-the recorded ones go through besides, and one that is not understood or breaks a book is a miss. A block replays all of
-it, whatever --samples says. A sample is one frame, with the cost of reading the clock in it, the same for both.
+The plainest peer does less: orjson (its numbers are floats already) and a dict a side, or a tuple for a quote; it
+checks and publishes nothing. ccxt and cryptofeed, in an environment of their own (bench/_decode_peers.py), are fed the
+first PEER_CHANGES changes and PEER_QUOTES quotes of the same frames; nautilus_trader has no adapter of this venue.
+
+Recordings of this venue are short ($CORELANE_CORPUS, else ../shared/corpus: 259 changes of options, three minutes), so
+the frames are those of the simulator's generator for BTC-PERPETUAL, written in the recorded shape; the recorded ones go
+through besides, and one that is not understood or breaks a book is a miss. A block replays all of it, whatever
+--samples says. A sample is one frame, with the cost of reading the clock in it, the same for all.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from _decode_beside import Peers, Tape
 from _measure import ROOT, Report, Samples, Series, arguments, cores, pin, ratio
 
 from exchanges.book_step import Step
@@ -47,6 +51,8 @@ SYMBOL = "BTC-PERPETUAL"
 GENERATED_DELTAS = 4_000
 FINE = Scales(6, 3)
 """Scales that hold every recorded number of every instrument."""
+PEER_CHANGES, PEER_QUOTES = 1_000, 2_000
+"""Of each block."""
 RECORDINGS = ("DERIBIT-5dd9ce.0", "DERIBIT.ws.30.0", "DERIBIT.ws.1.0")
 
 
@@ -168,7 +174,7 @@ class OrjsonDict:
         return feed
 
 
-def replay(way: Any, frames: list[bytes]) -> tuple[Samples, Samples]:
+def replay(way: Any, frames: list[bytes]) -> dict[str, Samples]:
     """ns of every change and of every quote."""
     book, quote = [], []
     feed = way.feeder()
@@ -181,7 +187,23 @@ def replay(way: Any, frames: list[bytes]) -> tuple[Samples, Samples]:
             book.append(took)
         elif b'"quote.' in frame[:80]:
             quote.append(took)
-    return np.array(book, np.int64), np.array(quote, np.int64)
+    return {"book": np.array(book, np.int64), "quote": np.array(quote, np.int64)}
+
+
+def tape(frames: list[bytes]) -> Tape:
+    """The snapshot, and what follows from it."""
+    left = {"book": PEER_CHANGES, "quote": PEER_QUOTES}
+    result = []
+    for frame in frames[1:]:
+        kind = "book" if b'"book.' in frame[:80] else "quote"
+        left[kind] -= 1
+        if left[kind] >= 0:
+            result.append((kind, frame))
+    way = OrjsonDict()
+    feed = way.feeder()
+    for frame in (frames[0], *(frame for _, frame in result)):
+        feed(frame, 0)
+    return Tape(frames[0], result, (max(way.sides["bids"]), min(way.sides["asks"])))
 
 
 def main() -> int:
@@ -197,9 +219,9 @@ def main() -> int:
     }
     prefix = f"/corelane.bench{os.getpid()}-{uuid.uuid4().hex[:8]}."
     segments: dict[str, Segment] = {}
-    series = {
-        f"{work}_{way.name}": Series(f"{work}_{way.name}") for work in ("book", "quote") for way in (Ours, OrjsonDict)
-    }
+    peers = Peers("deribit", cores()[0], {SYMBOL: tape(frames)})
+    names = [f"{work}_{way}" for work in ("book", "quote") for way in (Ours.name, OrjsonDict.name, *peers.ready)]
+    series = {name: Series(name) for name in names}
     gaps = 0
     try:
         for name, shape in shapes.items():
@@ -207,16 +229,20 @@ def main() -> int:
         scales = {SYMBOL: Scales(2, 0)}
         replay(Ours(segments, scales), frames)  # warm
         for _ in range(options.blocks):
-            for way in (Ours(segments, scales), OrjsonDict()):
-                for work, samples in zip(("book", "quote"), replay(way, frames), strict=True):
-                    part = series[f"{work}_{way.name}"]
+            ours = Ours(segments, scales)
+            taken = {way.name: replay(way, frames) for way in (ours, OrjsonDict())}
+            taken |= {name: peers.block(name) for name in peers.ready}
+            for name, both in taken.items():
+                for work, samples in both.items():
+                    part = series[f"{work}_{name}"]
                     part.blocks.append(samples)
                     part.rates.append(1e9 / float(samples.mean()))
-                gaps += getattr(way, "gaps", 0)
+            gaps += ours.gaps
         whole = Ours(segments, dict.fromkeys(sorted(symbols), FINE))
         replay(whole, real)
         gaps += whole.gaps
     finally:
+        peers.close()
         for segment in segments.values():
             Segment.remove(segment.name)
     notes = [
@@ -224,9 +250,15 @@ def main() -> int:
         f"besides {len(real):,} recorded frames" if real else "no corpus: no recorded frames",
     ]
     report = Report("decode_deribit", list(series.values()), notes=notes)
-    for work, limit in (("book", 1 / 4), ("quote", 1 / 4)):
-        ours, peer = (series[f"{work}_{way.name}"] for way in (Ours, OrjsonDict))
-        report.bound(f"{work} / orjson, p50", ratio(ours, peer), limit)
+    for work, limit in (("book", 1 / 10), ("quote", 1 / 4)):
+        plain, peer = (series[f"{work}_{way.name}"] for way in (Ours, OrjsonDict))
+        report.bound(f"{work} / orjson, p50", ratio(plain, peer), limit)
+    if "cryptofeed" in peers.ready:
+        report.bound("book / cryptofeed, p50", ratio(series["book_corelane"], series["book_cryptofeed"]), 1 / 100)
+    if "ccxt" in peers.ready:
+        times = 1 / ratio(series["book_corelane"], series["book_ccxt"])
+        notes.append(f"a book change of ccxt takes {times:.0f} times as long, p50")
+    notes += peers.notes()
     report.bound("gaps and crossed books in all of them", gaps, 0)
     return report.finish(options)
 

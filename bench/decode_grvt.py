@@ -1,4 +1,4 @@
-"""Frames of GRVT as bytes -> order book or quote -> published records, against orjson with float() and dicts.
+"""Frames of GRVT as bytes -> order book or quote -> published records, against orjson with float() and dicts, and ccxt.
 
     python bench/decode_grvt.py [--samples 20000] [--blocks 10] [--json FILE] [--plot FILE.png] [--strict]
 
@@ -7,7 +7,9 @@ Three works, full and lite names, each in blocks that take turns with their peer
 - mini: a v1.mini.d frame until the whole quote's record is in the ring,
 - trade: a v1.trade frame until its record is in the ring.
 
-The peer does less: it checks no sequence number and publishes nothing. Nobody has a recording of this venue's delta
+The plainest peer does less: it checks no sequence number and publishes nothing. ccxt, in an environment of its own
+(bench/_decode_peers.py), is fed the same frames with full names, the only ones it knows; grvt-pysdk hands its callers
+what json.loads made of a frame and keeps no book, so it is none. Nobody has a recording of this venue's delta
 streams, so the frames are those of the simulator's market, in the venue's shape. A block replays all of them, whatever
 --samples says but for the first run; a sample is one frame, with the cost of reading the clock in it.
 """
@@ -23,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from _decode_beside import Peers, Tape
 from _measure import Report, Samples, Series, arguments, cores, pin, ratio
 
 from exchanges.book_step import Step
@@ -49,7 +52,7 @@ BOUNDS = {"book": 1 / 10, "mini": 1 / 4, "trade": 1 / 4}
 DELTAS = 400
 
 
-class Tape:
+class Listening:
     """A client of the simulator's streams that keeps what it is sent."""
 
     def __init__(self) -> None:
@@ -64,7 +67,7 @@ def generated(lite: bool) -> dict[str, list[bytes]]:
     server = SimulatorServer(SimulatorOptions(symbols=(SYMBOL,), seed=1))
     tapes = {}
     for work, (stream, selector) in STREAMS.items():
-        tape = tapes[work] = Tape()
+        tape = tapes[work] = Listening()
         channel = server.hub.channel(stream, selector, None)
         feeds = channel.snapshot() if work != "trade" else []
         channel.listeners[tape] = lite  # type: ignore[index]
@@ -133,13 +136,13 @@ class OrjsonDict:
         self._mini = ("bb", "bb1", "ba", "ba1") if lite else (
             "best_bid_price", "best_bid_size", "best_ask_price", "best_ask_size",
         )  # fmt: skip
-        self._sides: tuple[dict[float, float], dict[float, float]] = ({}, {})
+        self.sides: tuple[dict[float, float], dict[float, float]] = ({}, {})
         self.quote: dict[str, float] = {}
         self.trade: tuple[float, float] = (0.0, 0.0)
 
     def feeder(self) -> Callable[[bytes], Any]:
         feed_key, bids_key, asks_key, price_key, size_key = self._names
-        sides, quote, mini = self._sides, self.quote, self._mini
+        sides, quote, mini = self.sides, self.quote, self._mini
 
         def feed(frame: bytes) -> None:
             message = orjson.loads(frame)[feed_key]
@@ -173,6 +176,15 @@ def replay(way: Any, frames: list[bytes]) -> Samples:
     return took
 
 
+def tape(works: dict[str, list[bytes]]) -> Tape:
+    way = OrjsonDict(lite=False)
+    feed = way.feeder()
+    for frame in works["book"]:
+        feed(frame)
+    frames = [(work, frame) for work, frames in works.items() for frame in frames[1:]]
+    return Tape(works["book"][0], frames, (max(way.sides[0]), min(way.sides[1])))
+
+
 def main() -> int:
     options = arguments(__doc__ or "", 20_000)
     pin(cores()[0])
@@ -187,6 +199,7 @@ def main() -> int:
     series: dict[str, Series] = {}
     rare = 0
     tapes = {lite: generated(lite) for lite in (False, True)}
+    peers = Peers("grvt", cores()[0], {SYMBOL: tape(tapes[False])})
     try:
         for name, shape in shapes.items():
             segments[name] = Segment.create(prefix + name, *shape)
@@ -202,7 +215,14 @@ def main() -> int:
                             series[key].rates.append(1e9 / float(samples.mean()))
                     # The first delta behind a snapshot goes to the sequencer; nothing else may.
                     rare += ours.rare - (work == "book")
+            for name in peers.ready:
+                for work, samples in peers.block(name).items():
+                    if block >= 0:
+                        key = f"{work}_{name}"
+                        series.setdefault(key, Series(key)).blocks.append(samples)
+                        series[key].rates.append(1e9 / float(samples.mean()))
     finally:
+        peers.close()
         for segment in segments.values():
             Segment.remove(segment.name)
     report = Report("decode_grvt", list(series.values()))
@@ -211,6 +231,10 @@ def main() -> int:
             stem = f"{work}{'_lite' if lite else ''}_"
             found = ratio(series[stem + Ours.name], series[stem + OrjsonDict.name])
             report.bound(f"{stem[:-1]} / orjson + float, p50", found, limit)
+    for name in peers.ready:
+        times = 1 / ratio(series["book_corelane"], series[f"book_{name}"])
+        report.notes.append(f"a book change of {name} takes {times:.0f} times as long, p50")
+    report.notes += peers.notes()
     report.bound("frames that did not go the compiled way", rare, 0)
     report.notes.append(
         f"frames a block: {', '.join(f'{len(f):,} {w}' for w, f in tapes[False].items())}, and as many lite"
