@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from processes import cli_doctor, cli_kill_switch, cli_systemd, placement
+from processes import cli_doctor, cli_kill_switch, cli_systemd, completion, placement
 from processes.cli_options import ConfigOption
 from processes.config import Config, ProcessConfigManager
 from processes.exit_codes import ExitCode, Failure, explain
@@ -330,11 +330,23 @@ def new_strategy(
 # --- control --------------------------------------------------------------------------------------------------------
 @app.command()
 def ctl(
-    process: Annotated[str, typer.Argument(help='Processes, like trader or trader,trading_engine.binance; or "all".')],
-    command: Annotated[str, typer.Argument(help='What it shall do; "commands" lists what it knows.')],
+    process: Annotated[
+        str,
+        typer.Argument(
+            help='Processes, like trader or trader,trading_engine.binance; or "all".',
+            autocompletion=completion.processes,
+        ),
+    ],
+    command: Annotated[
+        str,
+        typer.Argument(help='What it shall do; "commands" lists what it knows.', autocompletion=completion.commands),
+    ],
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(help="key=value, read as JSON where it is JSON; a strategy's name may stand alone."),
+        typer.Argument(
+            help="key=value, read as JSON where it is JSON; a strategy's name may stand alone.",
+            autocompletion=completion.strategies,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Answers as one JSON object.")] = False,
     timeout: Annotated[float, typer.Option(min=0.1, max=60.0, help="Seconds to wait for each answer.")] = 2.0,
