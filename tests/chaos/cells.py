@@ -421,5 +421,5 @@ def all_cells(rounds: int, exchange: str, paths: Iterable[str] = ()) -> list[Cel
 
 def injected(exchange: str) -> dict[str, str]:
     """{error: name of the cell that must go red with it}."""
-    path = VENUES[exchange].paths[0]
-    return {error: f"{exchange}/{path}/{name}" for error, name in INJECTED.items()}
+    venue = VENUES[exchange]
+    return {error: f"{exchange}/{venue.paths[0]}/{name}" for error, name in {**INJECTED, **venue.injected}.items()}

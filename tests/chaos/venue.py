@@ -65,6 +65,8 @@ class ChaosVenue(ABC):
     executed_kinds: ClassVar[tuple[str, ...]]
     absent_kinds: ClassVar[tuple[str, ...]]
     """Outcomes that stay unknown: the order came to be, or it did not."""
+    injected: ClassVar[Mapping[str, str]] = {}
+    """{injected error: cell} where another cell than elsewhere must go red."""
     waits_s: ClassVar[Mapping[str, float]] = {}
     """After these answers the engine sends nothing for a while, as it must."""
     late_ms: ClassVar[int] = 1_500

@@ -34,6 +34,8 @@ LOGIN_FAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 OF_CREATES = ("rejected_signature", "rejected_timestamp", "halted_instrument")
 NOT_LOGGED_IN = 1000
+INJECTED = {"dedupe_off": "death/connection/kill/partially_filled"}
+"""A frame that comes twice is dropped by its number here; a fill that recovery reads again is not."""
 WAITS_S = {"http_429": 10.5}
 
 
@@ -55,6 +57,7 @@ class GrvtVenue(ChaosVenue):
     login_faults = LOGIN_FAULTS
     executed_kinds = ("unknown_executed", "http_503_unknown_executed", "drop_reply")
     absent_kinds = ("unknown_not_executed", "http_503_unknown_not_executed")
+    injected = INJECTED
     waits_s = WAITS_S
 
     def depth(self, place: Place) -> tuple[Levels, Levels]:
