@@ -34,7 +34,7 @@ from exchanges.order_merger import CounterSink, OrderMerger
 from exchanges.order_store import Order, OrderStore
 from exchanges.risk_gate import RiskGate
 from exchanges.settlement import AccountSource
-from shm.layout import OrderState, Reason, RecoveryPhase
+from shm.layout import TERMINAL_STATES, OrderState, Reason, RecoveryPhase
 from shm.records import OrderEvent, PositionRow, Recovery
 
 FIRST_PAUSE_S: Final = 0.25
@@ -65,6 +65,10 @@ class Download:
     trades: dict[int, list[OrderEvent]] = field(default_factory=dict)
     positions: list[PositionRow] = field(default_factory=list)
     positions_time_ns: int = 0
+    answered: dict[object, OrderEvent | None] = field(default_factory=dict)
+    """What the venue said of single orders (by what they were asked for) and need not be asked again when a later call
+    of this bracket fails, as it does where the rate limit lets only some through at once: an end is an end, and who is
+    not known is in doubt whenever that was said."""
 
 
 class RecoveryBracket:
@@ -166,11 +170,11 @@ class RecoveryBracket:
 
     # --- step 3 -----------------------------------------------------------------------------------------------------
     async def _download_until_complete(self) -> Download:
-        pause = FIRST_PAUSE_S
+        pause, answered = FIRST_PAUSE_S, dict[object, OrderEvent | None]()
         while True:
             await self._stream_up()
             try:
-                return await self._download()
+                return await self._download(answered)
             except VenueUnavailable as failure:
                 self._log.warning("recovery: %s", failure)
             except VenueRefused as failure:
@@ -180,8 +184,8 @@ class RecoveryBracket:
             await self._sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
-    async def _download(self) -> Download:
-        result = Download()
+    async def _download(self, answered: dict[object, OrderEvent | None]) -> Download:
+        result = Download(answered=answered)
         thought_open = [
             order for order in self._store.open_orders() if order.accepted or order.state == OrderState.UNKNOWN
         ]
@@ -194,10 +198,7 @@ class RecoveryBracket:
             if order.client_order_id in listed or order.closed:
                 continue
             symbol = self._symbol(order)
-            if order.external:
-                fact = await self._source.order_by_exchange_id(symbol, order.exchange_order_id)
-            else:
-                fact = await self._source.order(symbol, order.client_order_id)
+            fact = await self._ask(symbol, order.exchange_order_id if order.external else order.client_order_id, result)
             if fact is not None:
                 result.ended.append(fact)
             else:
@@ -219,9 +220,21 @@ class RecoveryBracket:
             if exchange_id in known or self._store.by_exchange_id(instrument.id, exchange_id) is not None:
                 continue
             known.add(exchange_id)
-            fact = await self._source.order_by_exchange_id(instrument.symbol, exchange_id)
+            fact = await self._ask(instrument.symbol, exchange_id, result)
             if fact is not None:
                 result.strangers.append(fact)
+
+    async def _ask(self, symbol: str, order_id: int | bytes, result: Download) -> OrderEvent | None:
+        """One order by our id, or by the venue's; None: not known there."""
+        if order_id in result.answered:
+            return result.answered[order_id]
+        if isinstance(order_id, bytes):
+            fact = await self._source.order_by_exchange_id(symbol, order_id)
+        else:
+            fact = await self._source.order(symbol, order_id)
+        if fact is None or fact.order_state in TERMINAL_STATES:
+            result.answered[order_id] = fact
+        return fact
 
     # --- step 4 -----------------------------------------------------------------------------------------------------
     async def _apply(self, download: Download, nonce: int) -> tuple[int, int]:

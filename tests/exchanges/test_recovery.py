@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from exchanges.adapter import VenueUnavailable
 from exchanges.recovery import LOSS_MARGIN_NS, REPLICA_LAG_NS
 from shm.layout import EventType, OrderState, Reason, RecordKind, RecoveryPhase, Side
 from tests.exchanges.order_world import BTC, EPOCH, ETH, MS, SECOND, World
@@ -196,6 +197,30 @@ async def test_a_venue_that_fails_is_asked_until_all_is_there(world: World) -> N
     world.venue.failures = 7
     told = await recover(world)
     assert [event.event_type for event in told] == [E.STATUS]
+
+
+async def test_orders_that_a_rate_limit_lets_be_asked_for_in_parts_only_are_asked_for_once_each(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = [world.accepted(quantity=10) for _ in range(10)]
+    for _, order in ended:
+        order.state = S.CANCELED
+    question, left = world.venue._question, 0
+
+    def limited(what: str) -> None:
+        nonlocal left
+        if what == "open orders":
+            left = 3
+        elif what == "order":
+            if not left:
+                raise VenueUnavailable("rate limit")
+            left -= 1
+        question(what)
+
+    monkeypatch.setattr(world.venue, "_question", limited)
+    told = await asyncio.wait_for(recover(world), 30)
+    assert {event.client_order_id for event in told} == {request.client_order_id for request, _ in ended}
+    assert world.venue.asked.count("order") == 10
 
 
 async def test_an_unknown_order_that_the_venue_lists_is_settled_once(world: World) -> None:
