@@ -469,6 +469,10 @@ class AppService:
 
     # --- control ----------------------------------------------------------------------------------------------------
     def _answer_status(self, _arguments: dict[str, Any]) -> dict[str, Any]:
+        return self.status()
+
+    def status(self) -> dict[str, Any]:
+        """What every process answers to `status`; one that has more to say answers with this and that."""
         return {
             "state": ProcessState(self.row.state).name,
             "text": self.row.text.decode("utf-8", "replace"),

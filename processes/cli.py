@@ -372,22 +372,23 @@ def ctl(
     if not names:
         raise Failure(f"nothing is running: no control socket in {run_dir}", ExitCode.NO_ANSWER)
     answers: dict[str, Any] = {}
-    failed: dict[str, str] = {}
+    failed: dict[str, control.ControlError] = {}
     for name in names:
         try:
             answers[name] = control.ask(run_dir, name, command, given, timeout)
             if answers[name].get("restarting"):
                 answers[name]["restart"] = trader_restart.follow(run_dir, answers[name]["pid"])
         except control.ControlError as error:
-            failed[name] = str(error)
+            failed[name] = error
     if as_json:
-        typer.echo(json.dumps({"answers": answers, "errors": failed}))
+        typer.echo(json.dumps({"answers": answers, "errors": {name: str(error) for name, error in failed.items()}}))
     else:
         for line in control_table.lines(answers):
             typer.echo(line)
         for sentence in failed.values():
             typer.echo(f"corelane: {sentence}", err=True)
-    raise typer.Exit(ExitCode.NO_ANSWER if failed else ExitCode.OK)
+    refused = all(isinstance(error, control.CommandRefused) for error in failed.values())
+    raise typer.Exit(ExitCode.OK if not failed else ExitCode.DIFFERENCE if refused else ExitCode.NO_ANSWER)
 
 
 app.command()(cli_kill_switch.flatten)

@@ -33,6 +33,10 @@ class ControlError(Exception):
     """A command that cannot be done, or an answer that did not come: one sentence."""
 
 
+class CommandRefused(ControlError):
+    """The process is there and understood, and does not do it."""
+
+
 def control_path(run_dir: str | Path, process: str) -> Path:
     return Path(run_dir) / f"{process}{SUFFIX}"
 
@@ -132,7 +136,8 @@ def ask(
     arguments: dict[str, Any] | None = None,
     timeout_s: float = 2.0,
 ) -> dict[str, Any]:
-    """Send one command and wait for its answer; returns the result. Raises ControlError with one sentence."""
+    """Send one command and wait for its answer; returns the result. Raises ControlError with one sentence:
+    CommandRefused where the process answered, and the answer is no."""
     path = control_path(run_dir, process)
     if not path.exists():
         raise ControlError(f"{process} is not running: no socket {path}")
@@ -148,7 +153,7 @@ def ask(
     finally:
         context.destroy(linger=0)
     if not reply.get("ok"):
-        raise ControlError(f"{process}: {reply.get('error')}")
+        raise CommandRefused(f"{process}: {reply.get('error')}")
     result = reply.get("result")
     return result if isinstance(result, dict) else {}
 

@@ -279,9 +279,7 @@ class Trader:
         service.on_control("reset-loss", self._answer_reset_loss)
 
     def _answer_status(self, _arguments: dict[str, Any]) -> dict[str, Any]:
-        row = self._service.row
-        text = row.text.decode("utf-8", "replace")
-        return {"state": ProcessState(row.state).name, "text": text, "pid": row.pid, **self.container.status()}
+        return {**self._service.status(), **self.container.status()}
 
     def _each(self, arguments: dict[str, Any], act: Any) -> dict[str, Any]:
         """Do something to the named strategy, or to all."""

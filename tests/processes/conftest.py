@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from exchanges.binance.simulator import SimulatorServer
 from processes import shm_admin
 from processes.config import Config, load_config
+from processes.control import ControlServer, Handler
 from tests.exchanges.binance.simulator_client import Client, venue
 from tests.processes.engine_place import Place, Places
 
@@ -81,3 +84,27 @@ async def places(directory: Path, market: tuple[SimulatorServer, Client]) -> Asy
     yield make
     for place in made:
         await place.close()
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[Config, str, dict[str, Handler]], None]]:
+    """Lets nothing but the control socket of a process be there: answering(config, process, {command: handler})."""
+    ended, threads = threading.Event(), list[threading.Thread]()
+
+    def serve(config: Config, process: str, handlers: dict[str, Handler]) -> None:
+        server = ControlServer(config.instance.run_dir, process, logging.getLogger("test"), {0})
+        for command, handler in handlers.items():
+            server.on(command, handler)
+
+        def turn() -> None:
+            while not ended.wait(0.01):
+                server.poll()
+            server.close()
+
+        threads.append(threading.Thread(target=turn))
+        threads[-1].start()
+
+    yield serve
+    ended.set()
+    for thread in threads:
+        thread.join()

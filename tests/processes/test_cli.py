@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from processes import cli, shm_admin
 from processes.config import load_config
+from processes.control import ControlError
 from processes.exit_codes import ExitCode
 from shm import hops
 from shm.clock import monotonic_ns
@@ -189,6 +190,17 @@ def test_a_command_for_nobody_is_one_sentence(corelane, config):
     result = corelane("ctl", "all", "status", "-c", config.path)
     assert result.returncode == ExitCode.NO_ANSWER
     assert "nothing is running" in result.stderr
+
+
+def test_a_command_that_is_refused_is_not_one_that_found_nobody(corelane, config, answering):
+    def refuse(_arguments):
+        raise ControlError("not today")
+
+    answering(config, "trader", {"pause": refuse})
+    result = corelane("ctl", "trader", "pause", "-c", config.path)
+    assert (result.returncode, result.stderr) == (ExitCode.DIFFERENCE, "corelane: trader: not today\n")
+    result = corelane("ctl", "trader,trading_engine.binance", "pause", "-c", config.path)
+    assert result.returncode == ExitCode.NO_ANSWER
 
 
 def test_the_shell_completes_commands():

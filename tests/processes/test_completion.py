@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from processes.cli import app
-from processes.control import ControlServer
+from processes.config import load_config
 
 STRATEGY = """
 [[strategies]]
@@ -46,24 +44,9 @@ def config(write_config: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def trader(config: Path) -> Iterator[None]:
+def trader(config: Path, answering: Callable[..., None]) -> None:
     """A trader that answers, and nothing else."""
-    from processes.config import load_config
-
-    server = ControlServer(load_config(config).instance.run_dir, "trader", logging.getLogger("test"), {0})
-    server.on("set-param", lambda _: {})
-    ended = threading.Event()
-
-    def serve() -> None:
-        while not ended.wait(0.01):
-            server.poll()
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    yield
-    ended.set()
-    thread.join()
-    server.close()
+    answering(load_config(config), "trader", {"set-param": lambda _: {}})
 
 
 def test_processes_of_the_config_where_none_runs(config: Path) -> None:
