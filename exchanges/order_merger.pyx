@@ -285,7 +285,8 @@ class OrderMerger:
         event.flags = 0
         in_flight.stamp(event)
         in_flight.answered = True
-        if in_flight.request_type == RequestType.QUERY:
+        if in_flight.request_type == RequestType.QUERY or event.order_state in _TAKEN:
+            # A cancel that the venue has taken says nothing about the order: it takes one for an order it never had.
             event.event_type, event.order_state = EventType.STATUS, OrderState.NONE
         self._events.emit(event)
         if ours and in_flight.request_type == RequestType.QUERY:

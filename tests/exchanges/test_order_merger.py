@@ -562,6 +562,16 @@ def test_a_taken_cancel_that_nothing_follows_is_asked_for(world: World) -> None:
     assert (in_flight.request_type, in_flight.request_id) == (RequestType.CANCEL, cancel.request_id)
 
 
+def test_a_cancel_taken_of_an_order_that_never_left_says_nothing_about_that_order(world: World) -> None:
+    world.engine.ready = False  # what is not known now may be known when it has recovered: the cancel goes
+    cancel = world.request(RequestType.CANCEL, world.order_id())
+    world.engine.on_request(cancel)
+    world.tell_sent(cancel)
+    taken(world, cancel, S.PENDING_CANCEL)
+    told = world.events_of(cancel.client_order_id)[-1]
+    assert (told.event_type, told.order_state, told.request_id) == (E.STATUS, S.NONE, cancel.request_id)
+
+
 def test_an_order_that_has_several_ids_is_found_under_each_and_forgotten_under_all(world: World) -> None:
     request, order = world.accepted(quantity=10)
     known, store = world.store.get(request.client_order_id), world.store
