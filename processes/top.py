@@ -6,6 +6,7 @@ signals with the terminal as it was; a set that goes away is waited for. Called 
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 import time
@@ -29,6 +30,7 @@ PIPE_SIZE: Final = (160, 60)
 
 def run(config: Config, *, once: bool, as_json: bool, interval_s: float) -> int:
     """Show it until the user has seen enough; the exit code. Raises SegmentError where the set is not there."""
+    logging.getLogger("shm.segment").setLevel(logging.ERROR)  # whether an observer's pages are locked matters to nobody
     watch = SetWatch(config)
     try:
         if as_json:
