@@ -191,7 +191,7 @@ async def over_socket(engine: Engine, count: int) -> Samples:
     result = np.empty(count, np.int64)
     poll, on_request = engine.reader.poll, engine.engine.on_request
     line: Any = engine.oms._socket._socket.line
-    handed = line._transport = Handed(line._transport)
+    handed = line.transport = Handed(line.transport)
     for index in range(count):
         engine.publish()
         before = perf_counter_ns()

@@ -1,4 +1,4 @@
-"""The two ways in which a request can end without a reply, whatever carried it.
+"""The two ways in which a request can end without a reply, whatever carried it, and a reply that nobody can read.
 
 The rule: `NotSent` is only said where no byte can have left this host: nothing happened and the request may be tried
 again, or go another way. Everything else is `OutcomeUnknown`: for a request that changes state only the venue's own
@@ -25,3 +25,7 @@ class OutcomeUnknown(RequestFailure):
     def timed_out(self) -> bool:
         """The reply did not come in time, though the connection may be well."""
         return isinstance(self.__cause__, TimeoutError)
+
+
+class UnreadableReply(ValueError):
+    """A frame has another shape than documented; `str()` says what, in one sentence."""

@@ -41,7 +41,11 @@ class VenueClock:
     @property
     def error_ns(self) -> int:
         """Largest error of the estimate by now."""
-        return self._error_now(self._clock()) if self.measured else 0
+        return self.error_at(self._clock())
+
+    def error_at(self, now_ns: int) -> int:
+        """The same at a time (CLOCK_MONOTONIC) that the caller has at hand."""
+        return self._error_now(now_ns) if self.measured else 0
 
     def _error_now(self, now_ns: int) -> int:
         return self._error_ns + (now_ns - self._measured_ns) * DRIFT_PPM // 1_000_000

@@ -30,8 +30,11 @@ from exchanges.order_store import Order
 from exchanges.order_wire import UnsupportedRequest
 from exchanges.rate_limit import Lane
 from exchanges.recovery import RecoverySource
+from exchanges.request_encoder import RequestEncoder
 from exchanges.request_failure import NotSent, OutcomeUnknown
+from exchanges.request_socket import RequestSocket
 from exchanges.settlement import cancel_of
+from exchanges.socket_path import SocketPath
 from exchanges.venue_clock import VenueClock
 from exchanges.verdict import Outcome, Verdict
 from shm.clock import monotonic_ns
@@ -84,7 +87,8 @@ class OrderSocket(Protocol):
 
     @property
     def usable(self) -> bool: ...
-    def send(self, identity: int, message: bytes, waiter: OnSocket[Any, Any]) -> bool: ...
+    @property
+    def requests(self) -> RequestSocket[Any]: ...
     async def drained(self, limit_s: float) -> None: ...
     def close(self) -> None: ...
 
@@ -121,6 +125,7 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
         self._count = context.counters.add
         self._shared = connection
         self._socket: OrderSocket | None = None
+        self._path: SocketPath | None = None
         self._times_up = 0
         self._again: set[tuple[int, int, int]] = set()
         """Requests that were sent a second time because the venue refused them for what could be healed."""
@@ -153,7 +158,7 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
         """Send it over REST. Raises NotSent, OutcomeUnknown."""
 
     @abstractmethod
-    def _understand(self, request: OrderRequest, message: M, reply: R, receive_time_ns: int, sent_ns: int) -> None:
+    def _understand(self, request: OrderRequest, reply: R, receive_time_ns: int, sent_ns: int) -> None:
         """Tell what `reply` says, in time or late, and learn from it. sent_ns: CLOCK_MONOTONIC."""
 
     def _about_socket(self, reply: R) -> None:
@@ -163,7 +168,7 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
         """`close` begins: nothing more is heard over a private stream that does not carry replies."""
 
     @abstractmethod
-    def _verdict(self, request: OrderRequest, message: M, reply: R, receive_time_ns: int) -> Verdict | None:
+    def _verdict(self, request: OrderRequest, reply: R, receive_time_ns: int) -> Verdict | None:
         """What a reply is worth; None: a success."""
 
     # --- state ------------------------------------------------------------------------------------------------------
@@ -263,28 +268,26 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
         if not self._failed.done():
             self._failed.set_exception(failure)
 
+    def _use_socket(self, socket: OrderSocket, encoder: RequestEncoder | None = None) -> None:
+        """For the venue's constructor: requests go over this socket where they can."""
+        self._path = SocketPath(self, socket.requests, self._guard, encoder)
+
     def _submit(self, request: OrderRequest) -> None:
         """Choose the path. Over the socket the bytes have left when this returns."""
+        path = self._path
+        if path is not None and path.quick(request):
+            return
         try:
             message = self._encode(request)
         except UnsupportedRequest as failure:
-            self._tell_soon(refusal(request, Reason.BAD_REQUEST, str(failure)))
+            self.tell_soon(refusal(request, Reason.BAD_REQUEST, str(failure)))
             return
-        if self._socket is None or not self._socket.usable:
-            if self._rest_refuses(request):
-                self._tell_soon(refusal(request, Reason.NOT_SENT, "the order socket is not usable now"))
-            else:
-                self._spawn(self._over_rest(request, message))
-            return
-        identity, text = self._seal(request, message)
-        signed_ns = monotonic_ns()
-        if reason := self._guard(request):
-            self._tell_soon(refusal(request, reason))
-            return
-        if self._socket.send(identity, text, OnSocket(self, request, message, signed_ns)):
-            asyncio.get_running_loop().call_soon(self._tell_sent, request, signed_ns)
+        if path is not None and self._socket is not None and self._socket.usable:
+            path.hand_over(request, *self._seal(request, message))
+        elif self._rest_refuses(request):
+            self.tell_soon(refusal(request, Reason.NOT_SENT, "the order socket is not usable now"))
         else:
-            self._tell_soon(refusal(request, Reason.NOT_SENT, "the order socket closed just now"))
+            self._spawn(self._over_rest(request, message))
 
     async def _over_rest(self, request: OrderRequest, message: M) -> None:
         """One request from its last check to its one outcome; it is signed behind it, so the time of a REST request's
@@ -299,7 +302,7 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
             self._tell(refusal(request, reason))
             return
         # In the loop's next turn, when the bytes are with the socket.
-        asyncio.get_running_loop().call_soon(self._tell_sent, request, sent_ns)
+        asyncio.get_running_loop().call_soon(self.tell_sent, request, sent_ns)
         try:
             reply = await self._transmit(request, message)
         except NotSent as failure:
@@ -307,29 +310,26 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
         except OutcomeUnknown as failure:
             self._tell_unknown(request, failure)
         else:
-            self._understand(request, message, reply, monotonic_ns(), sent_ns)
+            self._understand(request, reply, monotonic_ns(), sent_ns)
 
     def _left_ns(self, request: OrderRequest, now_ns: int) -> int:
         """How long from now on the venue may carry it out: the window, or what is left until the request's deadline
         plus our error about the venue's clock."""
-        widest = self._shared.receive_window_ms * NS_PER_MS
-        if not request.deadline_ns:
-            return widest
-        return max(0, min(widest, request.deadline_ns - now_ns + self.clock.error_ns))
+        return left_ns(self.clock, self._shared.receive_window_ms, request, now_ns)
 
     # --- outcomes ---------------------------------------------------------------------------------------------------
-    def on_socket_reply(self, request: OrderRequest, message: M, reply: R, receive_time_ns: int, sent_ns: int) -> None:
+    def on_socket_reply(self, request: OrderRequest, reply: R, receive_time_ns: int, sent_ns: int) -> None:
         """For OnSocket: `reply` answers `request`, in time or late."""
         self._about_socket(reply)
-        self._understand(request, message, reply, receive_time_ns, sent_ns)
+        self._understand(request, reply, receive_time_ns, sent_ns)
 
-    def on_socket_late(self, request: OrderRequest, message: M, reply: R, receive_time_ns: int, sent_ns: int) -> None:
+    def on_socket_late(self, request: OrderRequest, reply: R, receive_time_ns: int, sent_ns: int) -> None:
         """For OnSocket: the outcome was told as unknown before. A reply that knows no more says nothing new."""
         self._count("late_replies")
-        verdict = self._verdict(request, message, reply, receive_time_ns)
+        verdict = self._verdict(request, reply, receive_time_ns)
         if verdict is None or verdict.outcome is not Outcome.UNKNOWN:
             self._again.add(_key(request))  # its outcome is being settled: nothing is sent again for it
-            self.on_socket_reply(request, message, reply, receive_time_ns, sent_ns)
+            self.on_socket_reply(request, reply, receive_time_ns, sent_ns)
             self._again.discard(_key(request))
 
     def on_socket_lost(self, request: OrderRequest, failure: OutcomeUnknown) -> None:
@@ -394,11 +394,12 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
             fact.receive_time_ns = monotonic_ns()
         self._sink(fact)
 
-    def _tell_soon(self, fact: OrderEvent) -> None:
-        """In the loop's next turn: the engine is still busy with the request that this answers."""
+    def tell_soon(self, fact: OrderEvent) -> None:
+        """For SocketPath too. In the loop's next turn: the engine is still busy with the request that this answers."""
         asyncio.get_running_loop().call_soon(self.guarded, self._tell, fact)
 
-    def _tell_sent(self, request: OrderRequest, sign_time_ns: int) -> None:
+    def tell_sent(self, request: OrderRequest, sign_time_ns: int) -> None:
+        """For SocketPath too."""
         if not request.request_id:
             return  # the engine's own cancels answer nobody
         fact = fact_of_request(request, EventType.SENT)
@@ -428,7 +429,7 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
 
     async def _cancel_all(self, request: OrderRequest | None) -> None:
         if request is not None:
-            self._tell_sent(request, monotonic_ns())
+            self.tell_sent(request, monotonic_ns())
         failures = await self.pull_all()
         fact = OrderEvent() if request is None else fact_of_request(request, EventType.STATUS)
         fact.event_type, fact.request_type = EventType.STATUS, RequestType.CANCEL_ALL
@@ -469,24 +470,12 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
         return ""
 
 
-class OnSocket(Generic[M, R]):
-    """Who waits on the order socket for the reply to one request."""
-
-    __slots__ = ("_message", "_oms", "_request", "_sent_ns")
-
-    def __init__(self, oms: VenueOMS[M, R, Any], request: OrderRequest, message: M, sent_ns: int) -> None:
-        self._oms, self._request, self._message, self._sent_ns = oms, request, message, sent_ns
-
-    def replied(self, reply: R, receive_time_ns: int) -> None:
-        oms = self._oms
-        oms.guarded(oms.on_socket_reply, self._request, self._message, reply, receive_time_ns, self._sent_ns)
-
-    def lost(self, failure: OutcomeUnknown) -> None:
-        self._oms.guarded(self._oms.on_socket_lost, self._request, failure)
-
-    def replied_late(self, reply: R, receive_time_ns: int) -> None:
-        oms = self._oms
-        oms.guarded(oms.on_socket_late, self._request, self._message, reply, receive_time_ns, self._sent_ns)
+def left_ns(clock: VenueClock, window_ms: int, request: OrderRequest, now_ns: int) -> int:
+    """See VenueOMS._left_ns; the compiled encoders count the same."""
+    widest = window_ms * NS_PER_MS
+    if not request.deadline_ns:
+        return widest
+    return max(0, min(widest, request.deadline_ns - now_ns + clock.error_at(now_ns)))
 
 
 def _key(request: OrderRequest) -> tuple[int, int, int]:

@@ -15,7 +15,9 @@ from typing import Generic, TypeVar
 
 from exchanges.adapter import ConnectionHealth
 from exchanges.order_wire import MalformedMessage
-from exchanges.request_socket import Line, RequestCounters, RequestSocket, UnreadableReply, Waiter
+from exchanges.request_failure import UnreadableReply
+from exchanges.request_line import Line
+from exchanges.request_socket import RequestCounters, RequestSocket, Waiter
 from exchanges.websocket import WebSocketPolicy
 
 R = TypeVar("R")
@@ -86,6 +88,11 @@ class VenueOrderSocket(ABC, Generic[R]):
 
     def health(self) -> ConnectionHealth:
         return self._socket.health()
+
+    @property
+    def requests(self) -> RequestSocket[R]:
+        """What the orders go over."""
+        return self._socket
 
     # --- requests and life ------------------------------------------------------------------------------------------
     def send(self, identity: int, message: bytes, waiter: Waiter[R]) -> bool:

@@ -126,6 +126,8 @@ class WebSocketConnection:
         self._jitter = jitter or random.Random()
         self._transport: picows.WSTransport | None = None
         self._listener: FrameListener | None = None
+        self.listener: FrameListener | None = None
+        """Of the connection that is up now; None where none is."""
         self._why = ""
         self._step_until_ns = 0
         """Until when the step to the next connection is surely over; 0 while connected."""
@@ -140,11 +142,6 @@ class WebSocketConnection:
     @property
     def connected(self) -> bool:
         return self._transport is not None
-
-    @property
-    def listener(self) -> FrameListener | None:
-        """Of the connection that is up now; None where none is."""
-        return self._listener if self._transport is not None else None
 
     def is_stuck(self) -> bool:
         """Whether the way to the next connection does not go on: far longer without a step than any step may take. A
@@ -229,6 +226,7 @@ class WebSocketConnection:
     async def _live(self, transport: picows.WSTransport, listener: FrameListener) -> None:
         """From handshake to loss, over any number of renewals."""
         self._transport, self._listener = transport, listener
+        self.listener = listener
         self.state = ConnectionState.UP
         try:
             if self._closing.is_set():
@@ -241,7 +239,7 @@ class WebSocketConnection:
                     break
                 transport, listener = successor
         finally:
-            self._transport = None
+            self._transport = self.listener = None
             self.state = ConnectionState.DOWN
             if not transport.is_disconnected:
                 transport.disconnect(graceful=False)
@@ -314,6 +312,7 @@ class WebSocketConnection:
                 self._log.warning("%s: renewal failed, the new connection delivered nothing", self.name)
                 return None
             self._transport, self._listener = transport, listener
+            self.listener = listener
             if self._retire is not None:
                 await self._until_retired(self._retire(old_listener), transport)
             old.disconnect()

@@ -10,8 +10,6 @@ Who calls it: oms.py, order_socket.py, account_fetcher.py and user_stream.py, on
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 from typing import Final, Protocol
 from urllib.parse import quote
 
@@ -19,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from exchanges.adapter import ConfigurationError, Credentials
+from exchanges.hmac_signer import HmacSigner
 
 KEY_HEADER: Final = "X-MBX-APIKEY"
 
@@ -35,20 +34,6 @@ class Signer(Protocol):
     """One key's signature over bytes, as text."""
 
     def sign(self, payload: bytes) -> str: ...
-
-
-class HmacSigner:
-    """HMAC-SHA256 in hex. The key schedule is done once; each signature copies that state."""
-
-    __slots__ = ("_keyed",)
-
-    def __init__(self, secret: str) -> None:
-        self._keyed = hmac.new(secret.encode(), digestmod=hashlib.sha256)
-
-    def sign(self, payload: bytes) -> str:
-        state = self._keyed.copy()
-        state.update(payload)
-        return state.hexdigest()
 
 
 class Ed25519Signer:
@@ -95,6 +80,10 @@ class RequestSigner:
         """Whether this key can open a session of the WebSocket API; the venue takes Ed25519 keys only."""
         return self._quote
 
+    def sign(self, payload: bytes) -> str:
+        """The signature alone, as the WebSocket API takes it."""
+        return self._signer.sign(payload)
+
     def signed_query(self, query: str, timestamp_ms: int, receive_window_ms: int) -> str:
         """`query` (may be empty, already percent-encoded) with recvWindow, timestamp and signature, in that order.
 
@@ -110,5 +99,5 @@ class RequestSigner:
         percent-encoded."""
         full = {**parameters, "apiKey": self.headers[KEY_HEADER]}
         payload = "&".join([f"{name}={full[name]}" for name in sorted(full)])
-        full["signature"] = self._signer.sign(payload.encode())
+        full["signature"] = self.sign(payload.encode())
         return full

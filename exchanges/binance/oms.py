@@ -35,6 +35,7 @@ from exchanges.adapter import ConnectionHealth, ExchangeContext
 from exchanges.binance.account_fetcher import ORDER, BinanceAccountFetcher
 from exchanges.binance.auth import Parameters, query_text
 from exchanges.binance.error_codes import WRONG_TIMESTAMP
+from exchanges.binance.fast_encode import FastEncoder
 from exchanges.binance.order_connection import OrderConnection
 from exchanges.binance.order_messages import AccountUpdate, OrderTradeUpdate, SocketReply, StreamMessage, TradeLite
 from exchanges.binance.order_socket import BinanceOrderSocket
@@ -54,7 +55,7 @@ UNAUTHORIZED: Final = 401
 WARM_CONNECTIONS: Final = 4
 CONNECTIONS: Final = 16
 
-_ROUTES: Final[dict[int, tuple[str, str]]] = {
+ROUTES: Final[dict[int, tuple[str, str]]] = {
     RequestType.NEW: ("POST", "order.place"),
     RequestType.CANCEL: ("DELETE", "order.cancel"),
     RequestType.REPLACE: ("PUT", "order.modify"),
@@ -101,6 +102,8 @@ class BinanceOMS(VenueOMS[Parameters, SocketReply | HttpReply, BinanceAccountFet
                 on_down=lambda why: context.log.warning("order socket is down (%s): orders go over REST", why),
                 on_clock_wrong=lambda: self._spawn(self._measure_clock_again()),
             )
+            widest_ms = self._connection.receive_window_ms
+            self._use_socket(self._socket, FastEncoder(parts["instruments"], self.clock, widest_ms, self._signer))
         self._encoders: dict[int, Callable[[OrderRequest], Parameters]] = {
             RequestType.NEW: self._codec.encode_new,
             RequestType.CANCEL: self._codec.encode_cancel,
@@ -142,18 +145,18 @@ class BinanceOMS(VenueOMS[Parameters, SocketReply | HttpReply, BinanceAccountFet
 
     def _seal(self, request: OrderRequest, message: Parameters) -> tuple[int, bytes]:
         assert self._socket is not None
-        method = _ROUTES[request.request_type][1]
+        method = ROUTES[request.request_type][1]
         return self._socket.message(method, message, self._window_ms(request, monotonic_ns()))
 
     async def _transmit(self, request: OrderRequest, message: Parameters) -> HttpReply:
         clock = self._connection.clock
         now = monotonic_ns()
         signed = self._signer.signed_query(query_text(message), clock.now_ms(), self._window_ms(request, now))
-        return await self._http.request(_ROUTES[request.request_type][0], ORDER, signed, self._signer.headers)
+        return await self._http.request(ROUTES[request.request_type][0], ORDER, signed, self._signer.headers)
 
     def _window_ms(self, request: OrderRequest, now_ns: int) -> int:
         """recvWindow."""
-        return max(1, min(self._connection.receive_window_ms, self._left_ns(request, now_ns) // NS_PER_MS + 1))
+        return window_ms(self._connection.receive_window_ms, self._left_ns(request, now_ns))
 
     # --- outcomes ---------------------------------------------------------------------------------------------------
     def _about_socket(self, reply: SocketReply | HttpReply) -> None:
@@ -163,7 +166,6 @@ class BinanceOMS(VenueOMS[Parameters, SocketReply | HttpReply, BinanceAccountFet
     def _understand(
         self,
         request: OrderRequest,
-        message: Parameters,
         reply: SocketReply | HttpReply,
         receive_time_ns: int,
         sent_ns: int,
@@ -176,9 +178,7 @@ class BinanceOMS(VenueOMS[Parameters, SocketReply | HttpReply, BinanceAccountFet
             self._stream.expect_word(sent_ns)
         self._tell_answers(request, verdict, [fact])
 
-    def _verdict(
-        self, request: OrderRequest, message: Parameters, reply: SocketReply | HttpReply, receive_time_ns: int
-    ) -> Verdict | None:
+    def _verdict(self, request: OrderRequest, reply: SocketReply | HttpReply, receive_time_ns: int) -> Verdict | None:
         return self._codec.decode_request_reply(request, reply.status, reply.body, receive_time_ns)[1]
 
     def _note(self, reply: HttpReply, fact: OrderEvent, verdict: Verdict | None, asked_ns: int) -> None:
@@ -201,6 +201,11 @@ class BinanceOMS(VenueOMS[Parameters, SocketReply | HttpReply, BinanceAccountFet
             return  # positions and balances are the position server's
         if fact is not None:
             self._sink(fact)
+
+
+def window_ms(widest_ms: int, left_ns: int) -> int:
+    """recvWindow of a request that has so long to live."""
+    return max(1, min(widest_ms, left_ns // NS_PER_MS + 1))
 
 
 _LETTERS: Final = {"SECOND": "s", "MINUTE": "m", "HOUR": "h", "DAY": "d"}

@@ -33,7 +33,8 @@ from exchanges.binance.order_messages import SocketReply
 from exchanges.order_wire import MalformedMessage
 from exchanges.rate_limit import Lane
 from exchanges.request_failure import RequestFailure
-from exchanges.request_socket import POLICY, Line
+from exchanges.request_line import Line
+from exchanges.request_socket import POLICY
 from exchanges.venue_order_socket import VenueOrderSocket
 from exchanges.verdict import Outcome
 from exchanges.websocket import ConnectionFailed, WebSocketPolicy
@@ -83,10 +84,8 @@ class BinanceOrderSocket(VenueOrderSocket[SocketReply]):
         return identity, self._message(identity, method, parameters, window_ms, session)
 
     def _message(self, identity: int, method: str, parameters: Parameters, window_ms: int, session: bool) -> bytes:
-        parameters["recvWindow"], parameters["timestamp"] = window_ms, self._clock.now_ms()
-        if not session:
-            parameters = self._signer.signed_parameters(parameters)
-        return orjson.dumps({"id": identity, "method": method, "params": parameters})
+        stamped(parameters, window_ms, self._clock.now_ms())
+        return worded(identity, method, parameters if session else self._signer.signed_parameters(parameters))
 
     def session_lost(self) -> None:
         """A request was refused for its missing key although a session stood: log on anew."""
@@ -110,7 +109,7 @@ class BinanceOrderSocket(VenueOrderSocket[SocketReply]):
                 return
             self._logon_refused(reply)
         identity = self._socket.next_identity()
-        reply = await _answer(line, identity, orjson.dumps({"id": identity, "method": "time", "params": {}}))
+        reply = await _answer(line, identity, worded(identity, "time", {}))
         if reply.status != 200:
             raise ConnectionFailed(f"time was answered with status {reply.status}")
 
@@ -152,3 +151,13 @@ async def _answer(line: Line[SocketReply], identity: int, message: bytes) -> Soc
         return await line.ask(identity, message)
     except RequestFailure as failure:
         raise ConnectionFailed(str(failure)) from failure
+
+
+def stamped(parameters: Parameters, window_ms: int, time_ms: int) -> None:
+    """What every request says of its own time. time_ms: the venue's UTC."""
+    parameters["recvWindow"], parameters["timestamp"] = window_ms, time_ms
+
+
+def worded(identity: int, method: str, parameters: Parameters) -> bytes:
+    """A request as it is sent."""
+    return orjson.dumps({"id": identity, "method": method, "params": parameters})

@@ -39,12 +39,14 @@ import msgspec
 from exchanges.adapter import ConnectionHealth, ExchangeContext, VenueUnavailable
 from exchanges.deribit.account_fetcher import DeribitAccountFetcher
 from exchanges.deribit.error_codes import SESSION_LOST
+from exchanges.deribit.fast_encode import FastEncoder
 from exchanges.deribit.order_budget import CREDITS, MATCHING
 from exchanges.deribit.order_connection import OrderConnection
 from exchanges.deribit.order_messages import Reply
 from exchanges.deribit.order_socket import DeribitOrderSocket
 from exchanges.order_wire import MalformedMessage
 from exchanges.request_failure import OutcomeUnknown
+from exchanges.venue_clock import VenueClock
 from exchanges.venue_oms import NS_PER_MS, OmsParts, VenueOMS
 from exchanges.verdict import Verdict
 from shm.clock import monotonic_ns
@@ -91,6 +93,8 @@ class DeribitOMS(VenueOMS[_Message, Reply, DeribitAccountFetcher]):
             on_down=self._down,
             on_ending=self._pull_before_the_end,
         )
+        window_ms, known_ids = self._connection.receive_window_ms, self._codec.exchange_ids
+        self._use_socket(self._socket, FastEncoder(parts["instruments"], self.clock, window_ms, known_ids))
 
     # --- state ------------------------------------------------------------------------------------------------------
     @property
@@ -146,24 +150,22 @@ class DeribitOMS(VenueOMS[_Message, Reply, DeribitAccountFetcher]):
     def _valid_until_ms(self, request: OrderRequest) -> int:
         """By the venue's clock."""
         now = monotonic_ns()
-        return (now + self.clock.offset_ns + self._left_ns(request, now)) // NS_PER_MS + 1
+        return valid_until_ms(self.clock, now, self._left_ns(request, now))
 
     # --- outcomes ---------------------------------------------------------------------------------------------------
     def _about_socket(self, reply: Reply) -> None:
         if reply.error is not None and reply.error.code in SESSION_LOST:
             self._socket.session_lost()
 
-    def _understand(
-        self, request: OrderRequest, message: _Message, reply: Reply, receive_time_ns: int, sent_ns: int
-    ) -> None:
-        facts, verdict = self._codec.decode_request_reply(request, message[0], reply, receive_time_ns)
+    def _understand(self, request: OrderRequest, reply: Reply, receive_time_ns: int, sent_ns: int) -> None:
+        facts, verdict = self._codec.decode_request_reply(request, reply, receive_time_ns)
         bucket = CREDITS if request.request_type == RequestType.QUERY else MATCHING
         code = reply.error.code if reply.error is not None else 0
         self._budget.note(code, bucket, self.clock.now_ns(), sent_ns + self.clock.offset_ns)
         self._tell_answers(request, verdict, facts)
 
-    def _verdict(self, request: OrderRequest, message: _Message, reply: Reply, receive_time_ns: int) -> Verdict | None:
-        return self._codec.decode_request_reply(request, message[0], reply, receive_time_ns)[1]
+    def _verdict(self, request: OrderRequest, reply: Reply, receive_time_ns: int) -> Verdict | None:
+        return self._codec.decode_request_reply(request, reply, receive_time_ns)[1]
 
     # --- private stream ---------------------------------------------------------------------------------------------
     def _on_message(self, channel: str, data: msgspec.Raw, receive_time_ns: int) -> None:
@@ -172,3 +174,8 @@ class DeribitOMS(VenueOMS[_Message, Reply, DeribitAccountFetcher]):
             return
         for fact in self._codec.changes(self._codec.decode_changes(data), receive_time_ns):
             self._sink(fact)
+
+
+def valid_until_ms(clock: VenueClock, now_ns: int, left_ns: int) -> int:
+    """The venue's time until which it may begin with a request that has so long to live from now on."""
+    return (now_ns + clock.offset_ns + left_ns) // NS_PER_MS + 1

@@ -128,12 +128,13 @@ class OrderCodec:
     def __init__(self, instruments: OrderInstruments, instance_number: int) -> None:
         self._instruments = instruments
         self._instance = instance_number
-        self._exchange_ids: OrderedDict[int, bytes] = OrderedDict()
+        self.exchange_ids: OrderedDict[int, bytes] = OrderedDict()
+        """Client order id -> the venue's."""
+        self._end = msgspec.json.Decoder(Order | int)
         self._reply = msgspec.json.Decoder(Reply)
         self._result = msgspec.json.Decoder(OrderResult)
         self._order = msgspec.json.Decoder(Order)
         self._orders = msgspec.json.Decoder(list[Order])
-        self._count = msgspec.json.Decoder(int)
         self._page = msgspec.json.Decoder(TradePage)
         self._trades = msgspec.json.Decoder(list[UserTrade])
         self._changes = msgspec.json.Decoder(Changes)
@@ -176,7 +177,7 @@ class OrderCodec:
 
     def encode_cancel(self, request: OrderRequest) -> tuple[str, str]:
         """One order by the venue's id, or by its label where that was never seen. Raises UnsupportedRequest."""
-        exchange_id = request.exchange_order_id or self._exchange_ids.get(request.client_order_id)
+        exchange_id = request.exchange_order_id or self.exchange_ids.get(request.client_order_id)
         if exchange_id:
             return CANCEL, f'{{"order_id":"{exchange_id.decode()}"}}'
         return CANCEL_BY_LABEL, self._by_label(request)
@@ -184,7 +185,7 @@ class OrderCodec:
     def encode_replace(self, request: OrderRequest, valid_until_ms: int) -> tuple[str, str]:
         """quantity is the new total, as the venue counts it too. Raises UnsupportedRequest."""
         instrument = self._instrument(request.instrument_id)
-        exchange_id = self._exchange_ids.get(request.client_order_id)
+        exchange_id = self.exchange_ids.get(request.client_order_id)
         if exchange_id is None:
             raise UnsupportedRequest("replace: the venue's id of the order is not known here")
         post_only = ""
@@ -216,7 +217,7 @@ class OrderCodec:
         return decode(self._reply, payload, "frame")
 
     def decode_request_reply(
-        self, request: OrderRequest, method: str, reply: Reply, receive_time_ns: int
+        self, request: OrderRequest, reply: Reply, receive_time_ns: int
     ) -> tuple[list[OrderEvent], Verdict | None]:
         """The facts that a reply to NEW, CANCEL, REPLACE or QUERY is: the first answers the request, the others are
         fills that it brought. The verdict where it was not a success."""
@@ -225,28 +226,28 @@ class OrderCodec:
             fact = self._failure(request, verdict, reply.error.code, reply.error.message, receive_time_ns)
             return [fact], verdict
         try:
-            return self._success(request, method, reply.result, receive_time_ns)
+            return self._success(request, reply.result, receive_time_ns)
         except (MalformedMessage, DecimalTextError):
             verdict = Verdict(Outcome.UNKNOWN, Reason.VENUE_STATUS_UNKNOWN)
             return [self._failure(request, verdict, 0, "reply could not be read", receive_time_ns)], verdict
 
     def _success(
-        self, request: OrderRequest, method: str, result: msgspec.Raw, receive_time_ns: int
+        self, request: OrderRequest, result: msgspec.Raw, receive_time_ns: int
     ) -> tuple[list[OrderEvent], Verdict | None]:
         trades: list[UserTrade] = []
+        order: Order | None
         if request.request_type == RequestType.QUERY:
-            listed = decode(self._orders, result, method)
+            listed = decode(self._orders, result, "order by label")
             order = listed[0] if listed else None
-        elif method == CANCEL_BY_LABEL:
-            # It counts what it canceled and does not say how that ended: none, or ask.
-            order = None
-            if decode(self._count, result, method):
+        elif request.request_type == RequestType.CANCEL:
+            ended = decode(self._end, result, "cancel")
+            if isinstance(ended, int) and ended:
+                # By label it counts what it canceled and does not say how that ended: none, or ask.
                 verdict = Verdict(Outcome.UNKNOWN, Reason.VENUE_STATUS_UNKNOWN)
                 return [self._failure(request, verdict, 0, "canceled by label", receive_time_ns)], verdict
-        elif method == CANCEL:
-            order = decode(self._order, result, method)
+            order = None if isinstance(ended, int) else ended
         else:
-            both = decode(self._result, result, method)
+            both = decode(self._result, result, "order")
             order, trades = both.order, both.trades
         if order is None:
             verdict = Verdict(Outcome.REFUSED, Reason.VENUE_UNKNOWN_ORDER)
@@ -434,10 +435,10 @@ class OrderCodec:
         fact.client_order_id = own
         fact.strategy_id = strategy_of(own)
         fact.epoch = own >> 32 & 0xFFFF
-        if own not in self._exchange_ids:
-            self._exchange_ids[own] = exchange_id
-            if len(self._exchange_ids) > REMEMBERED_ORDERS:
-                self._exchange_ids.popitem(last=False)
+        if own not in self.exchange_ids:
+            self.exchange_ids[own] = exchange_id
+            if len(self.exchange_ids) > REMEMBERED_ORDERS:
+                self.exchange_ids.popitem(last=False)
 
     def _position(self, position: Position) -> PositionRow | None:
         """None: not configured."""

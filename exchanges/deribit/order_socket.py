@@ -30,7 +30,8 @@ from exchanges.deribit.order_messages import Reply
 from exchanges.deribit.session import LoginFailed, Session
 from exchanges.order_wire import MalformedMessage
 from exchanges.request_failure import OutcomeUnknown, RequestFailure
-from exchanges.request_socket import POLICY, Line, Waiter
+from exchanges.request_line import Line
+from exchanges.request_socket import POLICY, Waiter
 from exchanges.venue_order_socket import VenueOrderSocket
 from exchanges.websocket import ConnectionFailed, WebSocketPolicy
 from shm.layout import Reason
@@ -81,10 +82,6 @@ class DeribitOrderSocket(VenueOrderSocket[Reply]):
 
     # --- state ------------------------------------------------------------------------------------------------------
     @property
-    def usable(self) -> bool:
-        return self._proven and super().usable
-
-    @property
     def up(self) -> bool:
         """Logged in and subscribed."""
         return self._proven
@@ -93,7 +90,7 @@ class DeribitOrderSocket(VenueOrderSocket[Reply]):
     def message(self, method: str, text: str) -> tuple[int, bytes]:
         """The request's id and text, for `send`; `text`: its parameters as JSON."""
         identity = self._socket.next_identity()
-        return identity, _message(identity, method, text)
+        return identity, worded(identity, method, text)
 
     def send(self, identity: int, message: bytes, waiter: Waiter[Reply]) -> bool:
         return self._proven and super().send(identity, message, waiter)
@@ -149,7 +146,7 @@ class DeribitOrderSocket(VenueOrderSocket[Reply]):
         """The result. Raises ConnectionFailed."""
         identity = self._socket.next_identity()
         try:
-            reply = await line.ask(identity, _message(identity, method, parameters(values)))
+            reply = await line.ask(identity, worded(identity, method, parameters(values)))
         except RequestFailure as failure:
             raise ConnectionFailed(f"{method}: {failure}") from failure
         if reply.error is not None:
@@ -170,6 +167,8 @@ class DeribitOrderSocket(VenueOrderSocket[Reply]):
 
     def _down(self, why: str) -> None:
         self._proven = False
+        if (line := self._socket.line) is not None:
+            line.withheld = True
         self._logged_in.clear()
         self._told_down(why)
 
@@ -214,7 +213,7 @@ class DeribitOrderSocket(VenueOrderSocket[Reply]):
         elif reply.method == "heartbeat" and params is not None:
             if params.kind == "test_request":
                 identity = self._socket.next_identity()
-                self._socket.send(identity, _message(identity, TEST, "{}"), _Nobody())
+                self._socket.send(identity, worded(identity, TEST, "{}"), _Nobody())
         elif reply.error is not None and reply.error.code in SESSION_LOST:
             self.session_lost()
 
@@ -227,5 +226,6 @@ class _Nobody:
     def replied_late(self, reply: Reply, receive_time_ns: int) -> None: ...
 
 
-def _message(identity: int, method: str, text: str) -> bytes:
+def worded(identity: int, method: str, text: str) -> bytes:
+    """A request as it is sent; `text`: its parameters as JSON."""
     return f'{{"jsonrpc":"2.0","id":{identity},"method":"{method}","params":{text}}}'.encode()

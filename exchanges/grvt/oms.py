@@ -121,6 +121,7 @@ class GrvtOMS(VenueOMS[_Message, Reply, GrvtAccountFetcher]):
                 on_down=lambda why: context.log.warning("order socket is down (%s): orders go over REST", why),
             )
             self._session.on_login = self._socket.renew
+            self._use_socket(self._socket)
         self._replacements = Replacements(
             self._codec,
             self._connection.fetcher,
@@ -129,8 +130,8 @@ class GrvtOMS(VenueOMS[_Message, Reply, GrvtAccountFetcher]):
             cancel=self._submit,
             guard=self._guard,
             tell=self._tell,
-            tell_soon=self._tell_soon,
-            tell_sent=self._tell_sent,
+            tell_soon=self.tell_soon,
+            tell_sent=self.tell_sent,
             encode=self._encode,
             log=context.log,
         )
@@ -225,9 +226,7 @@ class GrvtOMS(VenueOMS[_Message, Reply, GrvtAccountFetcher]):
         if reply.error is not None and reply.error.code == NOT_LOGGED_IN and self._socket is not None:
             self._socket.session_lost()
 
-    def _understand(
-        self, request: OrderRequest, message: _Message, reply: Reply, receive_time_ns: int, sent_ns: int
-    ) -> None:
+    def _understand(self, request: OrderRequest, reply: Reply, receive_time_ns: int, sent_ns: int) -> None:
         fact, verdict = self._codec.decode_request_reply(request, reply, receive_time_ns)
         bucket = _BUCKETS[RequestType(request.request_type)]
         self._budget.note(fact.error_code, bucket, self.clock.now_ns(), sent_ns + self.clock.offset_ns)
@@ -245,7 +244,7 @@ class GrvtOMS(VenueOMS[_Message, Reply, GrvtAccountFetcher]):
             self._stream.expect_word(sent_ns)
         self._tell_answers(request, verdict, [fact])
 
-    def _verdict(self, request: OrderRequest, message: _Message, reply: Reply, receive_time_ns: int) -> Verdict | None:
+    def _verdict(self, request: OrderRequest, reply: Reply, receive_time_ns: int) -> Verdict | None:
         return self._codec.decode_request_reply(request, reply, receive_time_ns)[1]
 
     async def _cancel_plainly(self) -> None:

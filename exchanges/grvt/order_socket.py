@@ -27,7 +27,8 @@ from exchanges.grvt.order_connection import OrderConnection
 from exchanges.grvt.order_messages import Reply
 from exchanges.rate_limit import Lane
 from exchanges.request_failure import RequestFailure
-from exchanges.request_socket import POLICY, Line
+from exchanges.request_line import Line
+from exchanges.request_socket import POLICY
 from exchanges.venue_order_socket import VenueOrderSocket
 from exchanges.websocket import ConnectionFailed, WebSocketPolicy
 

@@ -28,13 +28,13 @@ MODULES: dict[str, tuple[set[str], str]] = {
     "legs": ({G}, "it has no amend: a replaced order is several of the venue's"),
     "replacement": ({G}, "it has no amend: a cancel and a new order, one after the other"),
     "nonces": ({G}, "its orders carry numbers that never come twice"),
+    "fast_encode": ({B, D}, "GRVT's orders are hashed and signed field by field, which takes longer than all wording"),
     "quote_sequencer": ({G}, "its best quotes come as changes"),
     "rest": ({G}, "its refusals are bodies of their own, and everything is a POST"),
     "typed_data": ({G}, "it signs EIP-712"),
 }
 CLASSES: dict[str, tuple[set[str], str]] = {
     "auth.Signer": ({B}, "two kinds of key; the others sign with one"),
-    "auth.HmacSigner": ({B}, "Deribit's is exchanges/hmac_signer.py"),
     "auth.Ed25519Signer": ({B}, "the others have no such keys"),
     "auth.Signature": ({G}, "three parts, as its orders carry them"),
     "data_fetcher.RateLimited": ({B}, "the others name no time to wait"),
@@ -48,6 +48,7 @@ CLASSES: dict[str, tuple[set[str], str]] = {
 SHAPES = ("messages", "order_messages")
 """Modules of wire shapes: they differ by nature."""
 METHODS: dict[str, tuple[set[str], str]] = {
+    "auth.RequestSigner.sign": ({B}, "its encoder words what is signed"),
     "auth.RequestSigner.signed_query": ({B}, "Binance signs queries"),
     "auth.RequestSigner.signed_parameters": ({B}, "and parameters of its WebSocket API"),
     "auth.RequestSigner.logs_on": ({B}, "which of its keys can log a socket on"),

@@ -8,7 +8,8 @@ from urllib.parse import parse_qs
 import pytest
 
 from exchanges.adapter import ConfigurationError
-from exchanges.binance.auth import Ed25519Signer, HmacSigner, RequestSigner, make_signer
+from exchanges.binance.auth import Ed25519Signer, RequestSigner, make_signer
+from exchanges.hmac_signer import HmacSigner
 
 KEY = "dbefbc809e3e83c283a984c3a1459732ea7db1360ca80c5c2c8867408d28cc83"
 SECRET = "2b5eb11e18796d12d88f13dc27dbbd02c2cc51ff7059765ed9821957d82bb4d9"

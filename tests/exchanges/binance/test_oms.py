@@ -374,9 +374,9 @@ def shorten_timeout(engine: LiveEngine, seconds: float) -> None:
     line = socket._socket.line
     assert line is not None
     socket._socket.timeout_ns = int(seconds * 1e9)
-    if line._timer is not None:  # it was set for the longer time
-        line._timer.cancel()
-        line._timer = None
+    if line.timer is not None:  # it was set for the longer time
+        line.timer.cancel()
+        line.timer = None
 
 
 async def test_a_reply_that_comes_after_the_query_has_settled_the_order_adds_nothing(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ from exchanges.binance.order_socket import BinanceOrderSocket
 from exchanges.binance.simulator_auth import socket_payload
 from exchanges.http import HttpReply
 from exchanges.order_instruments import OrderInstruments
-from exchanges.request_failure import OutcomeUnknown
-from exchanges.request_socket import POLICY, UnreadableReply
+from exchanges.request_failure import OutcomeUnknown, UnreadableReply
+from exchanges.request_socket import POLICY
 from exchanges.venue_clock import VenueClock
 from tests.exchanges.binance.test_auth import ED25519_PEM, KEY, SECRET
 from tests.exchanges.socket_server import Peer, Server, serve

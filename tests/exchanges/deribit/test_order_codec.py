@@ -65,9 +65,9 @@ TRADE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def understood(codec: OrderCodec, asked: OrderRequest, method: str, result: Any) -> list[OrderEvent]:
+def understood(codec: OrderCodec, asked: OrderRequest, result: Any) -> list[OrderEvent]:
     reply = codec.decode_reply(json.dumps({"jsonrpc": "2.0", "id": 1, "result": result, "usIn": 1}).encode())
-    facts, verdict = codec.decode_request_reply(asked, method, reply, 5)
+    facts, verdict = codec.decode_request_reply(asked, reply, 5)
     assert verdict is None
     return facts
 
@@ -75,7 +75,7 @@ def understood(codec: OrderCodec, asked: OrderRequest, method: str, result: Any)
 def refused(codec: OrderCodec, asked: OrderRequest, code: int, message: str = "x") -> tuple[OrderEvent, Any]:
     error = {"code": code, "message": message}
     reply = codec.decode_reply(json.dumps({"id": 1, "error": error}).encode())
-    facts, verdict = codec.decode_request_reply(asked, "private/buy", reply, 5)
+    facts, verdict = codec.decode_request_reply(asked, reply, 5)
     assert len(facts) == 1
     return facts[0], verdict
 
@@ -146,7 +146,7 @@ def test_a_cancel_and_an_edit_go_by_the_venues_id_once_it_was_seen(codec: OrderC
     assert codec.encode_cancel(asked) == ("private/cancel_by_label", f'{{"currency":"BTC","label":"{OWN}"}}')
     with pytest.raises(UnsupportedRequest, match="not known here"):
         codec.encode_replace(request(RequestType.REPLACE), UNTIL)
-    understood(codec, request(), "private/buy", {"order": ORDER, "trades": []})
+    understood(codec, request(), {"order": ORDER, "trades": []})
     assert codec.encode_cancel(asked) == ("private/cancel", '{"order_id":"74311500001"}')
     method, text = codec.encode_replace(request(RequestType.REPLACE, exec_flags=1), UNTIL)
     assert method == "private/edit"
@@ -164,7 +164,7 @@ def test_what_an_instrument_settles_in_is_in_its_name() -> None:
 
 # --- replies ----------------------------------------------------------------------------------------------------------
 def test_an_accepted_order_answers_its_request(codec: OrderCodec) -> None:
-    [fact] = understood(codec, request(), "private/buy", {"order": ORDER, "trades": []})
+    [fact] = understood(codec, request(), {"order": ORDER, "trades": []})
     assert (fact.event_type, fact.order_state, fact.request_id, fact.epoch) == (E.ACCEPTED, S.OPEN, 77, 3)
     assert (fact.client_order_id, fact.exchange_order_id, fact.strategy_id) == (OWN, b"74311500001", 2)
     assert (fact.price, fact.quantity, fact.cumulative_quantity) == (6_100_050, 10, 0)
@@ -175,7 +175,7 @@ def test_an_accepted_order_answers_its_request(codec: OrderCodec) -> None:
 
 def test_fills_of_a_reply_come_after_its_order_and_answer_nothing(codec: OrderCodec) -> None:
     order = ORDER | {"filled_amount": 4.0}
-    first, fill = understood(codec, request(), "private/buy", {"order": order, "trades": [TRADE]})
+    first, fill = understood(codec, request(), {"order": order, "trades": [TRADE]})
     assert (first.event_type, first.order_state, first.cumulative_quantity) == (E.ACCEPTED, S.PARTIALLY_FILLED, 4)
     assert (fill.event_type, fill.request_id, fill.trade_id, fill.text) == (E.FILL, 0, b"123000306", b"208400104")
     assert (fill.last_price, fill.last_quantity, fill.fee, fill.fee_currency) == (6_110_000, 4, 8, b"BTC")
@@ -183,49 +183,49 @@ def test_fills_of_a_reply_come_after_its_order_and_answer_nothing(codec: OrderCo
 
 
 @pytest.mark.parametrize(
-    ("kind", "method", "changes", "expected"),
+    ("kind", "changes", "expected"),
     [
-        (RequestType.NEW, "private/buy", {"order_state": "filled", "filled_amount": 10}, (E.STATUS, S.FILLED, 0)),
+        (RequestType.NEW, {"order_state": "filled", "filled_amount": 10}, (E.STATUS, S.FILLED, 0)),
         (
-            RequestType.NEW, "private/buy", {"order_state": "cancelled", "time_in_force": "immediate_or_cancel"},
+            RequestType.NEW, {"order_state": "cancelled", "time_in_force": "immediate_or_cancel"},
             (E.STATUS, S.EXPIRED, Reason.VENUE_EXPIRED),
         ),
-        (RequestType.REPLACE, "private/edit", {"replaced": True, "amount": 20}, (E.REPLACED, S.OPEN, 0)),
+        (RequestType.REPLACE, {"replaced": True, "amount": 20}, (E.REPLACED, S.OPEN, 0)),
         (
-            RequestType.REPLACE, "private/edit", {"order_state": "filled", "filled_amount": 10},
+            RequestType.REPLACE, {"order_state": "filled", "filled_amount": 10},
             (E.REPLACED, S.FILLED, 0),
         ),
         (
-            RequestType.REPLACE, "private/edit",
+            RequestType.REPLACE,
             {"order_state": "cancelled", "cancel_reason": "edit_post_only_reject"},
             (E.CANCELED, S.CANCELED, Reason.VENUE_POST_ONLY),
         ),
     ],
 )  # fmt: skip
 def test_what_a_reply_says_of_the_order(
-    codec: OrderCodec, kind: RequestType, method: str, changes: dict[str, Any], expected: tuple[int, int, int]
+    codec: OrderCodec, kind: RequestType, changes: dict[str, Any], expected: tuple[int, int, int]
 ) -> None:
-    [fact] = understood(codec, request(kind), method, {"order": ORDER | changes, "trades": []})
+    [fact] = understood(codec, request(kind), {"order": ORDER | changes, "trades": []})
     assert (fact.event_type, fact.order_state, fact.reason) == expected
     assert fact.request_id == 77
 
 
 def test_a_canceled_order_and_a_queried_one(codec: OrderCodec) -> None:
     ended = ORDER | {"order_state": "cancelled", "cancel_reason": "user_request"}
-    [fact] = understood(codec, request(RequestType.CANCEL), "private/cancel", ended)
+    [fact] = understood(codec, request(RequestType.CANCEL), ended)
     assert (fact.event_type, fact.reason) == (E.CANCELED, Reason.VENUE_USER_CANCEL)
     query = request(RequestType.QUERY)
-    [fact] = understood(codec, query, "private/get_order_state_by_label", [ORDER])
+    [fact] = understood(codec, query, [ORDER])
     assert (fact.event_type, fact.order_state) == (E.STATUS, S.OPEN)
     reply = codec.decode_reply(b'{"id":1,"result":[]}')
-    [fact], verdict = codec.decode_request_reply(query, "private/get_order_state_by_label", reply, 5)
+    [fact], verdict = codec.decode_request_reply(query, reply, 5)
     assert (fact.reason, verdict and verdict.outcome) == (Reason.VENUE_UNKNOWN_ORDER, Outcome.REFUSED)
 
 
 @pytest.mark.parametrize(("count", "kind"), [(0, E.CANCEL_REJECTED), (1, E.UNKNOWN)])
 def test_a_cancel_by_label_tells_only_how_many(codec: OrderCodec, count: int, kind: EventType) -> None:
     reply = codec.decode_reply(b'{"id":1,"result":%d}' % count)
-    [fact], _ = codec.decode_request_reply(request(RequestType.CANCEL), "private/cancel_by_label", reply, 5)
+    [fact], _ = codec.decode_request_reply(request(RequestType.CANCEL), reply, 5)
     assert fact.event_type == kind
 
 
@@ -253,7 +253,7 @@ def test_an_error_is_a_refusal_unless_something_went_wrong_inside(
 @pytest.mark.parametrize("result", [None, "ok", {}, {"order": {}}, {"order": ORDER | {"order_state": "new"}}])
 def test_a_success_that_cannot_be_read_is_unknown(codec: OrderCodec, result: Any) -> None:
     reply = codec.decode_reply(json.dumps({"id": 1, "result": result}).encode())
-    [fact], verdict = codec.decode_request_reply(request(), "private/buy", reply, 5)
+    [fact], verdict = codec.decode_request_reply(request(), reply, 5)
     assert (fact.event_type, fact.request_id) == (E.UNKNOWN, 77)
     assert verdict is not None
 
@@ -360,13 +360,13 @@ def test_the_recorded_life_of_an_order(corpus: Path) -> None:
     codec = OrderCodec(OrderInstruments([LINEAR]), 6)
     folder = corpus / "deribit" / "nautilus_trader"
     kinds = []
-    for name, kind, method in (
-        ("buy", RequestType.NEW, "private/buy"),
-        ("edit", RequestType.REPLACE, "private/edit"),
-        ("cancel", RequestType.CANCEL, "private/cancel"),
+    for name, kind in (
+        ("buy", RequestType.NEW),
+        ("edit", RequestType.REPLACE),
+        ("cancel", RequestType.CANCEL),
     ):
         reply = codec.decode_reply((folder / f"ws_order_{name}_response.json").read_bytes())
-        [fact], verdict = codec.decode_request_reply(request(kind, instrument_id=LINEAR.id), method, reply, 5)
+        [fact], verdict = codec.decode_request_reply(request(kind, instrument_id=LINEAR.id), reply, 5)
         assert verdict is None
         assert fact.exchange_order_id == b"USDC-104819327443"
         kinds.append(fact.event_type)
