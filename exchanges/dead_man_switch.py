@@ -3,8 +3,10 @@
 The rules
 - `VenueSwitch`: where a venue can cancel by itself after a countdown (Binance countdownCancelAll), it is armed for a
   symbol before the symbol's first order and refreshed well before it ends. While it is not known to stand, no new order
-  of that symbol is sent. The kill switch stops the refreshing, so the venue pulls what we might not have pulled. The
-  countdown takes every order of the symbol, other clients' too, so an end in good order disarms it.
+  of that symbol is sent. When the private stream is up again it is armed at once, whatever the pause after a failure
+  says: at some venues it stands on that very connection; and the engine is not READY before that was tried. The kill
+  switch stops the refreshing, so the venue pulls what we might not have pulled. The countdown takes every order of the
+  symbol, other clients' too, so an end in good order disarms it.
 - `TraderWatch`: a trader whose row says nothing for longer than its limit is dead, and so is one that was replaced by
   nobody since this engine started. Then all orders of this instance are canceled, and only those, until none is open.
   One that said that it is RESTARTING may be silent for longer: its orders are kept for the one that comes. Only one
@@ -15,6 +17,8 @@ Who calls it: processes/trading_engine.py (timer and tasks), order_engine.py ask
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Protocol
@@ -43,6 +47,36 @@ class VenueSwitch:
         self._armed_until: dict[int, int] = {}
         self.stopped = False
         """Set while the kill switch is on: countdowns run out."""
+        self.settled = False
+        """Every instrument was tried since the private stream came up: `armed` of each says how that went."""
+        self._again = asyncio.Event()
+
+    def arm_anew(self) -> None:
+        """The private stream is up."""
+        self.settled = False
+        self._again.set()
+
+    async def keep(
+        self, instruments: Iterable[OrderInstrument], on_settled: Callable[[], None], first_pause_s: float
+    ) -> None:
+        """Arm when the stream is up, and from then on for as long as this process lives. first_pause_s: after a
+        failure; each pause is twice the one before, up to `refresh_s`."""
+        pause = first_pause_s
+        await self._again.wait()
+        while True:
+            self._again.clear()
+            complete = await self.refresh(instruments)
+            if self._again.is_set():  # another connection meanwhile
+                pause = first_pause_s
+                continue
+            if not self.settled:
+                self.settled = True
+                on_settled()
+            wait_s = self.refresh_s if complete else pause
+            pause = first_pause_s if complete else min(2 * pause, self.refresh_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._again.wait()
 
     @property
     def refresh_s(self) -> float:

@@ -275,7 +275,13 @@ class TradingEngine(VenueProcess):
         service = self._service
         service.set_state(ProcessState.CONNECTING, "connecting the private stream")
         self._add_controls()
-        for task in (self._ticks(), self._flushes(), self._countdowns(), self._audits(), self._clocks()):
+        for task in (
+            self._ticks(),
+            self._flushes(),
+            self._switch.keep(self._instruments, self._show_state, RETRY_S[0]),
+            self._audits(),
+            self._clocks(),
+        ):
             self._spawn(task)
         self._spawn(self._gateway.run())
         self._books.refresh()  # or the first orders would be refused for books that nobody has looked at
@@ -388,6 +394,7 @@ class TradingEngine(VenueProcess):
     def _on_stream(self, up: bool, why: str) -> None:
         self._stream_is_up = up
         if up:
+            self._switch.arm_anew()
             self._bracket.request(0, self._fence.accepted, monotonic_ns())
         else:
             self._log.warning("private stream is down (%s): no new orders until it is recovered", why)
@@ -395,11 +402,11 @@ class TradingEngine(VenueProcess):
 
     def _set_recovered(self, recovered: bool) -> None:
         self._recovered = recovered
-        self._show_state("")
+        self._show_state()
 
-    def _show_state(self, why: str) -> None:
+    def _show_state(self, why: str = "") -> None:
         service = self._service
-        ready = self._recovered and self._stream_is_up
+        ready = self._recovered and self._stream_is_up and self._switch.settled
         self._engine.ready = ready
         service.row.accepted_trader_epoch = self._fence.accepted
         if service.stopping.is_set():
@@ -483,17 +490,6 @@ class TradingEngine(VenueProcess):
 
     async def _arm(self) -> None:
         await self._switch.refresh(self._instruments)
-
-    async def _countdowns(self) -> None:
-        """Armed before the first order can pass (the engine asks `armed`), then for as long as this process lives."""
-        pause = RETRY_S[0]
-        while True:
-            if await self._switch.refresh(self._instruments):
-                pause = RETRY_S[0]
-                await asyncio.sleep(self._switch.refresh_s)
-            else:
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, self._switch.refresh_s)
 
     async def _audits(self) -> None:
         """Once a minute, or when an operator asks."""

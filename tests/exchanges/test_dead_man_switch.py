@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from exchanges.adapter import VenueUnavailable
@@ -58,6 +59,55 @@ async def test_the_kill_switch_lets_countdowns_run_out() -> None:
     switch.stopped = True
     assert not await switch.refresh([BTC])
     assert not venue.armed
+
+
+async def test_it_is_armed_at_once_when_the_stream_is_back_whatever_the_pause_after_a_failure() -> None:
+    venue = Venue()
+    switch = venue.switch()
+    settled = asyncio.Event()
+    kept = asyncio.ensure_future(switch.keep([BTC, ETH], settled.set, first_pause_s=3_600.0))
+    await asyncio.sleep(0)
+    assert not venue.armed, "nothing can be armed before the stream is up"
+    venue.failing = {"BTCUSDT", "ETHUSDT"}
+    switch.arm_anew()
+    async with asyncio.timeout(20.0):
+        await settled.wait()
+    assert not switch.armed(BTC.id)
+    settled.clear()
+    venue.failing.clear()
+    switch.arm_anew()
+    assert not switch.settled
+    async with asyncio.timeout(20.0):  # far less than the hour that a failure would be waited out
+        await settled.wait()
+    assert switch.armed(BTC.id)
+    assert switch.armed(ETH.id)
+    kept.cancel()
+    await asyncio.gather(kept, return_exceptions=True)
+
+
+async def test_a_stream_that_comes_up_while_it_is_being_armed_is_armed_for_anew() -> None:
+    venue = Venue()
+    told: list[int] = []
+    asked = asyncio.Event()
+    gate = asyncio.Event()
+
+    async def arm(symbol: str, countdown_ms: int) -> None:
+        asked.set()
+        await gate.wait()
+        await venue.arm(symbol, countdown_ms)
+
+    switch = VenueSwitch(arm, 60_000, lambda: venue.now, logging.getLogger("test"))
+    kept = asyncio.ensure_future(switch.keep([BTC], lambda: told.append(len(venue.armed)), first_pause_s=1.0))
+    switch.arm_anew()
+    async with asyncio.timeout(20.0):
+        await asked.wait()
+        switch.arm_anew()
+        gate.set()
+        while not told:
+            await asyncio.sleep(0)
+    assert told == [2], "told once, when the second one was through"
+    kept.cancel()
+    await asyncio.gather(kept, return_exceptions=True)
 
 
 async def test_switched_off_it_asks_nothing_and_holds_nothing_back() -> None:
