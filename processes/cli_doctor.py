@@ -20,7 +20,10 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Every finding as one JSON list.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Also what is good, and what this machine lacks.")] = False,
     jitter: Annotated[
-        bool, typer.Option("--jitter", help="Also spin on each core of [cores] and show the longest gap.")
+        bool,
+        typer.Option(
+            "--jitter", help="Also spin on each core of [cores] (on all, where it has none) and show the longest gap."
+        ),
     ] = False,
     seconds: Annotated[float, typer.Option(min=0.1, max=3600.0, help="Of --jitter, per core.")] = 5.0,
     suggest_cores: Annotated[
@@ -41,14 +44,14 @@ def doctor(
     manager = ProcessConfigManager(config)
     loaded: Config | None = manager.load() if config is not None or manager.path.exists() else None
     host = host_reading.Host(root)
-    if loaded is None and (suggest_cores or jitter):
+    if loaded is None and suggest_cores:
         raise Failure(f"{manager.path}: no such file, expected a config: it says which processes run", ExitCode.CONFIG)
     if loaded is not None and suggest_cores:
         typer.echo(core_suggestion.suggest(host, loaded.processes()), nl=False)
         return
     found = doctoring.findings(host, loaded)
-    if loaded is not None and jitter:
-        found += doctoring.jitter_findings(loaded, seconds)
+    if jitter:
+        found += doctoring.jitter_findings(loaded, host.cores, seconds)
     if as_json:
         typer.echo(json.dumps(doctoring.as_json(found), indent=2))
     else:

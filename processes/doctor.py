@@ -39,9 +39,11 @@ def findings(host: Host, config: Config | None) -> list[Finding]:
     return sorted(found, key=lambda finding: -finding.severity)
 
 
-def jitter_findings(config: Config, seconds: float) -> Iterator[Finding]:
-    """The longest gap of a spinning loop on each core of [cores], one core after the other."""
-    for core in sorted({placed.core for placed in config.cores.values() if placed.core is not None}):
+def jitter_findings(config: Config | None, cores: set[int], seconds: float) -> Iterator[Finding]:
+    """The longest gap of a spinning loop on each core of [cores], one core after the other; of a config that pins
+    nothing, or where there is none, on each of `cores`."""
+    placed = config.cores.values() if config is not None else ()
+    for core in sorted({one.core for one in placed if one.core is not None} or cores):
         yield judged(measure(core, seconds))
 
 

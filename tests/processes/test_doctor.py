@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from processes import cli, jitter
+from processes import cli, doctor, jitter
 from processes.config import Config, load_config
 from processes.doctor import exit_code, findings, judged
 from processes.doctor_finding import Finding, Severity, shown
@@ -210,6 +210,19 @@ def test_jitter_is_measured_on_the_core_itself() -> None:
     measured = jitter.measure(core, 0.05)
     assert measured.problem == "" and measured.turns > 100
     assert 0 < measured.longest_ns < 10_000_000_000
+
+
+def test_jitter_is_looked_for_on_the_cores_of_the_config_and_on_all_where_it_has_none(
+    placed: Config, write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "measure", lambda core, seconds: Jitter(core, seconds, 9_000, 0, 1_000))
+
+    def looked_at(config: Config | None) -> list[str]:
+        return [one.check.partition(":")[0] for one in doctor.jitter_findings(config, {0, 1}, 0.1)]
+
+    assert looked_at(placed) == ["core 2", "core 3"]
+    assert looked_at(load_config(write_config())) == ["core 0", "core 1"]
+    assert looked_at(None) == ["core 0", "core 1"]
 
 
 def test_a_core_that_is_not_there_is_a_sentence() -> None:
