@@ -29,7 +29,7 @@ from _measure import PERCENTILES, ROOT, host
 from _targets import Row, rows, table
 
 PLAN: dict[str, tuple[list[str], float]] = {
-    "tick_to_trade": (["--samples", "50000"], 300.0),
+    "tick_to_trade": (["--samples", "50000"], 360.0),
     "throughput": ([], 120.0),
     "ring_one_to_one": (["--samples", "50000"], 120.0),
     "ring_broadcast": (["--samples", "50000"], 120.0),

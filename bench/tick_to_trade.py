@@ -12,7 +12,12 @@ answer is in the trader's books. The venue's own work is not measured (bench/_ma
     <venue>.pyzmq_spin, .pyzmq_block    the same code and record bytes with pyzmq PAIR over ipc:// in place of the two
                             rings on the way; receives that never sleep, and receives that do
     <venue>.untraced        as spin, without the trace
+    binance.ccxt_pro        a bot in one process with ccxt.pro on the same frames and the same order socket
     trace                   what a trace costs the trader by itself: begun, its answer applied, ended, ns
+
+nautilus_trader's live node is not measured: its adapter of Binance takes loopback for its HTTP and stream base, but
+sends each order over REST and begins with instruments, account and listen key from there, and this venue speaks the two
+sockets only, so that nothing of its own work is in a sample.
 
 Bound: the two hops (market record published -> polled by the trader, request published -> polled by the engine) at
 most 1/20 of those over pyzmq, its better way. Then the hops of each way, from the trace in shared memory.
@@ -27,6 +32,7 @@ from typing import Any
 
 import numpy as np
 import uvloop
+from _bots import Bot
 from _marked_venue import SHAPES, MarkedVenue
 from _measure import Report, Series, cores, options_of, pin, ratio
 from _pipeline import WAYS, Pipeline
@@ -44,6 +50,7 @@ WARM = 500
 SHARES = {"pyzmq_spin": 0.2, "pyzmq_block": 0.1, "backoff": 0.2, "doorbell": 0.5, "yield": 0.5, "untraced": 0.5}
 """Of our samples; slow ones take fewer, so that a run ends."""
 BOUND = 1 / 20
+BOT_SHARE, BOT_WARM = 0.01, 50
 ZMQ = ("pyzmq_spin", "pyzmq_block")
 SHOWN = (*(name for name, _ in hops.TICK_HOPS), *(name for name, _ in hops.TICK_TOTALS))
 
@@ -142,14 +149,25 @@ def main() -> int:
     pin(core)
     venues = options.venues.split(",")
     found = {venue: {name: Way(venue, name) for name in (*WAYS, "untraced")} for venue in venues}
+    bot = Bot("ccxt.pro", "_ccxt_bot.py", other) if "binance" in venues else None
+    bots = Series("binance.ccxt_pro")
     for _ in range(options.blocks):
         for ways in found.values():
             for name, way in ways.items():
                 way.block(max(20, int(options.samples * SHARES.get(name, 1.0)) // options.blocks), other)
-    every = [way.series for ways in found.values() for way in ways.values()]
+        if bot is not None and not bot.missing:
+            samples = bot.block(max(20, int(options.samples * BOT_SHARE) // options.blocks), BOT_WARM)
+            bots.blocks.append(samples)
+            bots.rates.append(1e9 / float(samples.mean()))
+    every = [way.series for ways in found.values() for way in ways.values()] + ([bots] if bots.blocks else [])
     report = Report("tick_to_trade", [*every, _cost_of_a_trace(options.samples, options.blocks)])
     for venue, ways in found.items():
         _report(venue, ways, report)
+    if bots.blocks:
+        figure = ratio(found["binance"]["spin"].series, bots)
+        report.notes.append(f"binance: spin / a bot with ccxt.pro, the whole way: {figure:.4f}")
+    elif bot is not None:
+        report.notes.append(f"ccxt.pro: not measured ({bot.missing})")
     return report.finish(options)
 
 
