@@ -215,7 +215,9 @@ def main() -> None:
     for name, make in peers.items():
         try:
             symbol, one = next(iter(market.items()))
-            make(symbol, one["snapshot"])
+            feed, _ = make(symbol, one["snapshot"])
+            for _, frame in one["frames"]:
+                feed(frame)
         except ImportError as failure:
             missing[name] = f"not installed: {failure}"
         except Exception as failure:  # another version of it: said, not hidden

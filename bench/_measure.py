@@ -162,21 +162,33 @@ class Report:
         shares = np.concatenate([np.linspace(0, 90, 91), 100 - np.logspace(1, -2.5, 60)])
         for index, series in enumerate(self.series):
             style = "-" if index < 10 else "--"  # the colours repeat after ten
-            values = np.percentile(series.samples, shares)
-            axes.plot(1 / (1 - shares / 100), values, style, label=series.name, linewidth=1.6)
+            # No further than this many samples can say: beyond it a percentile is the maximum again and again.
+            said = shares[shares <= 100 * (1 - 1 / len(series.samples))]
+            axes.plot(
+                1 / (1 - said / 100), np.percentile(series.samples, said), style, label=series.name, linewidth=1.6
+            )
         axes.set_xscale("log")
         axes.set_yscale("log")
         ticks = [0, 50, 90, 99, 99.9, 99.99]
         axes.set_xticks([1 / (1 - tick / 100) for tick in ticks], [f"{tick:g} %" for tick in ticks])
         axes.minorticks_off()
         axes.set_xlabel("percentile")
-        axes.set_ylabel("ns")
+        axes.set_ylabel("duration")
+        axes.yaxis.set_major_formatter(lambda value, _: _duration(value))
         axes.set_title(f"{self.bench} ({results[0]['count']:,} samples of our own)")
         axes.grid(alpha=0.3)
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
         figure.tight_layout()
         figure.savefig(path, dpi=110)
         pyplot.close(figure)
+
+
+def _duration(nanoseconds: float) -> str:
+    """1 ns, 10 us, 1 ms ... for an axis."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if nanoseconds >= size:
+            return f"{nanoseconds / size:g} {unit}"
+    return f"{nanoseconds:g} ns"
 
 
 def host() -> dict[str, Any]:

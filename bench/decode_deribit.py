@@ -73,6 +73,7 @@ def generated() -> list[bytes]:
         for name, levels in (("bids", start.bids), ("asks", start.asks))
     }
     frames = [envelope(f"book.{SYMBOL}.raw", {"type": "snapshot", **book, **sides})]
+    known = {"bids": {price for price, _ in start.bids}, "asks": {price for price, _ in start.asks}}
     deltas, last_id = 0, start.update_id
     while deltas < GENERATED_DELTAS:
         event = flow.pop()
@@ -82,9 +83,14 @@ def generated() -> list[bytes]:
                 "change_id": event.last_id,
             }  # fmt: skip
             for name, levels in (("bids", event.bids), ("asks", event.asks)):
+                # Never a delete of what is not there: this venue sends none, and not every peer would take it.
                 data[name] = [
-                    ["change" if quantity else "delete", float(price), float(quantity)] for price, quantity in levels
+                    ["change" if quantity else "delete", float(price), float(quantity)]
+                    for price, quantity in levels
+                    if quantity or price in known[name]
                 ]
+                known[name] |= {price for price, quantity in levels if quantity}
+                known[name] -= {price for price, quantity in levels if not quantity}
             frames.append(envelope(f"book.{SYMBOL}.raw", data))
             last_id = event.last_id
             deltas += 1
