@@ -1,6 +1,6 @@
 """`make soak`: the full set trades on two cores for a while, and every process is looked at from outside.
 
-    python -m tests.soak.run [--minutes 30] [--warm-up MINUTES] [--every SECONDS] [--exchange VENUES] [--cores N]
+    python -m tests.soak.run [--minutes 32] [--warm-up MINUTES] [--every SECONDS] [--exchange VENUES] [--cores N]
                              [--report FILE.json]
 
 The set is `corelane up` with all venues' simulators, market making on each, logger, recorder and monitor. Memory, open
@@ -48,6 +48,7 @@ STOP_S: Final = 90.0
 HEARTBEAT_LOOK_S: Final = 0.05
 ORDERS_LOOK_S: Final = 0.25
 SAY_S: Final = 60.0
+INTERRUPTED: Final = 130
 LOST: Final = {
     ("trader", "lapped"): "records overwritten before the trader read them",
     ("recorder", "missed"): "records missed by the recorder",
@@ -315,7 +316,7 @@ def _positive(text: str) -> float:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make soak", description="memory, files, heartbeats of the set over time")
-    parser.add_argument("--minutes", type=_positive, default=30.0, help="in all (default 30)")
+    parser.add_argument("--minutes", type=_positive, default=32.0, help="in all (default 32)")
     parser.add_argument("--warm-up", type=_positive, help=f"of it, in minutes (default: half, at most {WARM_UP_MIN:g})")
     parser.add_argument("--every", type=_positive, default=5.0, help="seconds between samples (default 5)")
     parser.add_argument("--exchange", default=",".join(demo_config.SYMBOLS), help="venues, comma-separated")
@@ -328,7 +329,12 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--exchange: found {', '.join(unknown)}, expected some of {', '.join(demo_config.SYMBOLS)}")
     if options.cores < 1:
         parser.error(f"--cores: found {options.cores}, expected at least 1")
-    return run(options)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # takes the set down as Ctrl-C does
+    try:
+        return run(options)
+    except KeyboardInterrupt:
+        _say("ended before its time: no verdict")
+        return INTERRUPTED
 
 
 if __name__ == "__main__":
