@@ -134,10 +134,10 @@ $(STAMPS)/compiled: $(STAMPS)/dependencies pyproject.toml setup.py shm/layout.py
 	@$(BIN)/python setup.py -q build_ext --inplace --parallel 2
 	@touch $@
 
-# Editable, so that the `corelane` command exists; finds everything compiled already.
+# Editable, so that the `corelane` command exists; everything is compiled already.
 $(STAMPS)/installed: $(STAMPS)/compiled pyproject.toml
 	@if [ ! -e $@ ] || [ pyproject.toml -nt $@ ]; then \
-		$(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .; \
+		CORELANE_COMPILED=1 $(BIN)/python -m pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .; \
 	fi
 	@touch $@
 

@@ -54,4 +54,7 @@ extensions = [
     for path in sources
 ]
 
-setup(ext_modules=cythonize(extensions, language_level=3, quiet=True))
+# `pip install -e` builds in a folder of its own and would compile everything a second time, on one core: the Makefile
+# has compiled in place before, so there is nothing left to build then.
+compiled = bool(os.environ.get("CORELANE_COMPILED"))
+setup(ext_modules=[] if compiled else cythonize(extensions, language_level=3, quiet=True))

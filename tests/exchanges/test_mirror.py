@@ -75,6 +75,8 @@ METHODS: dict[str, tuple[set[str], str]] = {
     "fast_decode.FrameScanner.quotes": ({G}, "its best quotes come as changes"),
     "fast_decode.RareFrames.on_applied": ({B}, "its far levels are filled in from snapshots: book_refresh"),
     "fast_decode.RareFrames.on_quote_gap": ({G}, "its best quotes come as changes"),
+    "emergency.Emergency.acceptance_ns": ({G}, "a create that may rest has no bound of its own there"),
+    "emergency.Emergency.cancel_together": ({G}, "one call for the orders of ours among foreign ones"),
     "oms.OMS.cancel": ({G}, "ends a replacement under way"),
     "oms.OMS.replace": ({G}, "it has no amend"),
     "oms.OMS.forbid": ({G}, "a create that may rest has no bound of its own there"),
