@@ -22,6 +22,7 @@ cdef int _NEW = RequestType.NEW, _CANCEL = RequestType.CANCEL, _REPLACE = Reques
 cdef int _BUY = Side.BUY, _SELL = Side.SELL, _LIMIT = OrderType.LIMIT, _MARKET = OrderType.MARKET
 cdef int _UNSAID = TimeInForce.NONE, _GTC = TimeInForce.GTC, _IOC = TimeInForce.IOC, _FOK = TimeInForce.FOK
 cdef int _POST_ONLY = ExecFlag.POST_ONLY, _REDUCE_ONLY = ExecFlag.REDUCE_ONLY
+cdef int _SELF_TRADE = ExecFlag.EXPIRE_TAKER | ExecFlag.EXPIRE_MAKER
 cdef int64_t _NS_PER_MS = 1_000_000
 cdef const char* _POST_ONLY_TEXT = b',"post_only":true,"reject_post_only":true'
 
@@ -51,7 +52,7 @@ cdef class FastEncoder(RequestEncoder):
         cdef bint post_only = asked.exec_flags & _POST_ONLY
         cdef const char* method = b"private/buy"
         cdef char* p
-        if terms is None or asked.price < 0 or asked.quantity < 0:
+        if terms is None or asked.price < 0 or asked.quantity < 0 or asked.exec_flags & _SELF_TRADE:
             return NULL
         if asked.side == _SELL:
             method = b"private/sell"
