@@ -22,12 +22,14 @@ OUTPUT = ROOT / "build" / "sanitized"
 SKIPPED = "not million_publishes and not rate_leaves and not keeps_no_memory and not memlock_limit"
 
 
-# What scans bytes from outside and moves memory about: an index that is wrong is found here, not in a crash later.
+# What scans bytes from outside, writes text and moves memory about: a wrong index is found here, not in a crash later.
 TESTS = [
     "tests/shm",
     "tests/exchanges/test_order_book.py",
     "tests/exchanges/test_decimal_text.py",
     "tests/exchanges/binance/test_fast_decode.py",
+    "tests/exchanges/binance/test_fast_encode.py",
+    "tests/exchanges/deribit/test_fast_encode.py",
 ]
 
 
