@@ -1,8 +1,8 @@
 """What one process holds at one moment, read from /proc: memory, open files, threads.
 
-The rule: a process that has just ended is None, not an error. `private_kb` is what only this process has (it goes up by
-a leak and by nothing else: pages of the rings are shared); `resident_kb` and `shared_out_kb` (PSS) are for comparison
-with other tools. Called by run.py.
+The rule: a process that has just ended is None, not an error. `anonymous_kb` is its heap and stacks, where a leak
+shows: pages of the rings and of files are not in it (a journal's next file would look like a leak of 6 MB).
+`resident_kb` and `shared_out_kb` (PSS) are for comparison with other tools. Called by run.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FIELD: Final = re.compile(r"^(\w+):\s+(\d+)", re.MULTILINE)
 class ProcessSample:
     """Memory in kB (1024 bytes)."""
 
-    private_kb: int
+    anonymous_kb: int
     shared_out_kb: int
     resident_kb: int
     files: int
@@ -36,7 +36,7 @@ def read(pid: int, proc: Path = Path("/proc")) -> ProcessSample | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return ProcessSample(
-        private_kb=memory["Private_Clean"] + memory["Private_Dirty"],
+        anonymous_kb=memory["Anonymous"],
         shared_out_kb=memory["Pss"],
         resident_kb=memory["Rss"],
         files=files,

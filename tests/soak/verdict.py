@@ -1,6 +1,6 @@
 """What a soak has shown: a line per process, and the sentences that make it red.
 
-The rule: judged is what was seen after the warm-up. A process of the set is red where its private memory surely goes up
+The rule: judged is what was seen after the warm-up. A process of the set is red where its own memory surely goes up
 by more than LIMIT_KB_MIN, its open files or threads have grown, its heartbeat was older than its limit, or it was
 started again; the set is red where a venue did not trade, something critical was found by the monitor's rules, or
 records were lost. The simulators play the venue and keep every order of the run: their memory is shown, not judged.
@@ -41,8 +41,8 @@ class Watched:
 
     @property
     def memory(self) -> Slope | None:
-        """Of the private memory, kB a minute."""
-        return slope(self.times_min, [float(sample.private_kb) for sample in self.samples])
+        """Of the anonymous memory, kB a minute."""
+        return slope(self.times_min, [float(sample.anonymous_kb) for sample in self.samples])
 
     def problems(self) -> Iterator[str]:
         memory = self.memory
@@ -87,7 +87,7 @@ def problems(watched: Iterable[Watched], whole: SetSeen) -> list[str]:
 def table(watched: Iterable[Watched]) -> Iterator[str]:
     """A line per process, for people."""
     yield (
-        f"{'process':<26} {'private MB':>15} {'kB/min':>7} {'± noise':>8} {'PSS MB':>7} {'RSS MB':>7} "
+        f"{'process':<26} {'heap MB':>15} {'kB/min':>7} {'± noise':>8} {'PSS MB':>7} {'RSS MB':>7} "
         f"{'files':>9} {'threads':>9} {'heartbeat ms':>14}"
     )
     for one in watched:
@@ -95,7 +95,7 @@ def table(watched: Iterable[Watched]) -> Iterator[str]:
         memory = one.memory
         rate = f"{memory.value:>7.1f} {memory.noise:>8.1f}" if memory is not None else f"{'?':>7} {'?':>8}"
         yield (
-            f"{one.name:<26} {first.private_kb / 1024:>6.1f} → {last.private_kb / 1024:>6.1f} {rate} "
+            f"{one.name:<26} {first.anonymous_kb / 1024:>6.1f} → {last.anonymous_kb / 1024:>6.1f} {rate} "
             f"{last.shared_out_kb / 1024:>7.1f} {last.resident_kb / 1024:>7.1f} "
             f"{first.files:>4}→{last.files:>4} {first.threads:>4}→{last.threads:>4} "
             f"{one.heartbeat_ms:>6,.0f} of {one.limit_ms:>5,.0f}{'' if one.judged else '  the venue'}"
