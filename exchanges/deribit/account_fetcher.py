@@ -192,7 +192,7 @@ class DeribitAccountFetcher:
         """One reduce-only market order, for closing a position in an emergency. amount: the venue's own text."""
         query = {
             "instrument_name": symbol, "amount": msgspec.Raw(amount.encode()), "type": "market", "reduce_only": True,
-            "label": str(client_order_id),
+            "post_only": False, "label": str(client_order_id),
         }  # fmt: skip
         await self._call(method, query, Lane.CANCEL, bucket=MATCHING)
 

@@ -68,14 +68,12 @@ cdef class FastEncoder(RequestEncoder):
         p = cl_put(p, b',"label":"')
         p = cl_put_number(p, asked.client_order_id)
         if asked.order_type == _MARKET:
-            p = cl_put(p, b'","type":"market"')
+            p = cl_put(p, b'","type":"market","post_only":false')
         else:
             p = cl_put(p, b'","type":"limit","price":')
             p = cl_put_decimal(p, asked.price, terms.price_scale)
             if asked.time_in_force == _GTC or asked.time_in_force == _UNSAID:
                 p = cl_put(p, b',"time_in_force":"good_til_cancelled"')
-                if post_only:
-                    p = cl_put(p, _POST_ONLY_TEXT)
             elif post_only:
                 return NULL
             elif asked.time_in_force == _IOC:
@@ -84,6 +82,10 @@ cdef class FastEncoder(RequestEncoder):
                 p = cl_put(p, b',"time_in_force":"fill_or_kill"')
             else:
                 return NULL
+            if post_only:
+                p = cl_put(p, _POST_ONLY_TEXT)
+            else:
+                p = cl_put(p, b',"post_only":false')
         if asked.exec_flags & _REDUCE_ONLY:
             p = cl_put(p, b',"reduce_only":true')
         return self._until(p, asked, now_ns)

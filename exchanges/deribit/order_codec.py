@@ -75,6 +75,10 @@ REMEMBERED_ORDERS: Final = 65_536
 
 POST_ONLY: Final = int(ExecFlag.POST_ONLY)
 REDUCE_ONLY: Final = int(ExecFlag.REDUCE_ONLY)
+SELF_TRADE: Final = int(ExecFlag.EXPIRE_TAKER | ExecFlag.EXPIRE_MAKER)
+"""Modes that a request may ask for; here they are a setting of the account."""
+NOT_POST_ONLY: Final = ',"post_only":false'
+"""Said with every order: the OpenAPI document gives it a default of true, the venue's replies one of false."""
 
 METHODS: Final[dict[int, str]] = {Side.BUY: "private/buy", Side.SELL: "private/sell"}
 CANCEL: Final = "private/cancel"
@@ -152,6 +156,8 @@ class OrderCodec:
         if method is None:
             raise UnsupportedRequest(f"new order: side {request.side} is neither BUY nor SELL")
         flags = request.exec_flags
+        if flags & SELF_TRADE:
+            raise UnsupportedRequest("new order: deribit sets self-trade prevention per account, not per order")
         head = (
             f'{{"instrument_name":"{instrument.symbol}",'
             f'"amount":{decimal_text(request.quantity, instrument.quantity_scale)},"label":"{request.client_order_id}"'
@@ -162,14 +168,18 @@ class OrderCodec:
         if request.order_type == OrderType.MARKET:
             if flags & POST_ONLY:
                 raise UnsupportedRequest("new order: a MARKET order cannot be post-only")
-            return method, f'{head},"type":"market"{tail}'
+            return method, f'{head},"type":"market"{NOT_POST_ONLY}{tail}'
         if request.order_type != OrderType.LIMIT:
             raise UnsupportedRequest(f"new order: order type {request.order_type} is neither LIMIT nor MARKET")
-        time_in_force = TIME_IN_FORCE_TEXT.get(request.time_in_force, "good_til_cancelled")
+        time_in_force = TIME_IN_FORCE_TEXT.get(request.time_in_force)
+        if time_in_force is None:
+            raise UnsupportedRequest(f"new order: time in force {request.time_in_force} is none that deribit has")
         if flags & POST_ONLY:
             if time_in_force != "good_til_cancelled":
                 raise UnsupportedRequest(f"new order: post-only goes with good_til_cancelled, not with {time_in_force}")
             tail = ',"post_only":true,"reject_post_only":true' + tail
+        else:
+            tail = NOT_POST_ONLY + tail
         if time_in_force == "good_til_day":
             _check_day(request.expire_time_ns, valid_until_ms * NS_PER_MS)
         price = decimal_text(request.price, instrument.price_scale)

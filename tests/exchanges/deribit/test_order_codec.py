@@ -103,7 +103,8 @@ def test_a_limit_order_goes_out_as_exact_decimals_with_our_id_as_its_label(codec
 def test_times_in_force_in_the_venues_words(codec: OrderCodec, time_in_force: TimeInForce, word: str) -> None:
     _, text = codec.encode_new(request(time_in_force=time_in_force, side=Side.SELL), UNTIL)
     assert json.loads(text)["time_in_force"] == word
-    assert "post_only" not in text
+    assert json.loads(text)["post_only"] is False  # said, because a document of the venue's takes true for the default
+    assert "reject_post_only" not in text
 
 
 def test_a_market_order_and_a_linear_amount(codec: OrderCodec) -> None:
@@ -112,7 +113,7 @@ def test_a_market_order_and_a_linear_amount(codec: OrderCodec) -> None:
     assert method == "private/sell"
     assert json.loads(text) == {
         "instrument_name": "ETH_USDC-PERPETUAL", "amount": 1.25, "label": str(OWN), "type": "market",
-        "valid_until": UNTIL,
+        "post_only": False, "valid_until": UNTIL,
     }  # fmt: skip
 
 
@@ -134,6 +135,8 @@ def test_gtd_is_the_end_of_the_venues_day_and_nothing_else(codec: OrderCodec) ->
         ({"instrument_id": 9}, "not one of this venue's"),
         ({"exec_flags": 1, "time_in_force": TimeInForce.IOC}, "post-only goes with"),
         ({"exec_flags": 1, "order_type": OrderType.MARKET}, "cannot be post-only"),
+        ({"exec_flags": ExecFlag.EXPIRE_MAKER}, "self-trade prevention per account"),
+        ({"time_in_force": 9}, "time in force 9 is none"),
     ],
 )
 def test_what_the_venue_cannot_do_is_said(codec: OrderCodec, fields: dict[str, Any], message: str) -> None:
