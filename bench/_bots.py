@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import uvloop
 from _decode_beside import PEERS_PYTHON
-from _marked_venue import MARKET, ORDERS, SHAPES, MarkedVenue
+from _marked_venue import MARKET, ORDERS, MarkedVenue
 from _measure import Samples
+from _venue_words import SHAPES
 
 from shm.clock import monotonic_ns
 

@@ -24,8 +24,9 @@ from typing import Any
 
 import numpy as np
 import picows
-from _marked_venue import BASE_PRICE, MARKET, ORDERS, MarkedVenue, Shape
+from _marked_venue import MARKET, ORDERS, MarkedVenue
 from _measure import Samples, pin
+from _venue_words import BASE_PRICE, Shape
 
 from exchanges.adapter import ExchangeContext
 from exchanges.epoch_fence import EpochFence
@@ -53,7 +54,7 @@ from strategy.shm_oms_adapter import Cause, ShmOMSAdapter
 from strategy.testing import INSTANCE_NUMBER, RigLimits, StrategyRig, VenueSide
 
 WAYS = ("spin", "yield", "backoff", "doorbell", "pyzmq_spin", "pyzmq_block")
-LIMITS = RigLimits(max_orders_per_second=10_000_000.0, max_order_quantity="10000", max_position="100000")
+LIMITS = RigLimits(max_orders_per_second=10_000_000.0, max_order_quantity="10000", max_position="1000000000")
 BEAT_NS = 50_000_000
 PATIENCE_S = 30.0
 
@@ -188,7 +189,7 @@ class Pipeline:
         self.rig.requests.put = publish
 
     # --- market server and engine -----------------------------------------------------------------------------------
-    def build(self, port: int, secret: str) -> None:
+    def build(self, port: int) -> None:
         """In the running loop."""
         shape, segment, name = self._shape, self.rig.instance.segment, self.venue
         row = InstrumentRow()
@@ -205,7 +206,7 @@ class Pipeline:
         self.feed.book.apply_snapshot([(best, lot)], [(best + 20 * instrument.tick_size, lot)])
         self.feed.live, self.feed.update_id = True, 1
         self._keep_fresh()
-        self.engine = self._engine(instrument, port, secret)
+        self.engine = self._engine(instrument, port)
 
     def _keep_fresh(self) -> None:
         now = monotonic_ns()
@@ -214,7 +215,7 @@ class Pipeline:
             self.feed.publish_snapshot(0, now)
             self.rig.beat()
 
-    def _engine(self, instrument: OrderInstrument, port: int, secret: str) -> OrderEngine:
+    def _engine(self, instrument: OrderInstrument, port: int) -> OrderEngine:
         name, segment, folder = self.venue, self.rig.instance.segment, Path(self._folder.name)
         counters = Counters(segment(f"counters.trading_engine.{name}"), COUNTERS, HISTOGRAMS)
         log = logging.getLogger("bench")
@@ -224,7 +225,7 @@ class Pipeline:
             symbols=[self._shape.symbol], environment="simulator", rest_url=rest, stream_url=url, ws_api_url=url
         )
         ids: Any = SimpleNamespace(id=lambda symbol: instrument.id, symbol=lambda number: self._shape.symbol)
-        credentials = SimpleNamespace(api_key="k" * 64, secret=secret)
+        credentials = SimpleNamespace(api_key="k" * 64, secret=self._shape.secret())
         context = ExchangeContext(
             name, settings, ids, segment, counters, log, folder, lambda state, text: None, credentials
         )
@@ -238,7 +239,9 @@ class Pipeline:
         )
         self.oms._budget.admit_request = lambda request, now: 0  # 300 in 10 s is no bench
         self.oms._budget.note = lambda *arguments: None
-        self.reader, store = self._side.requests, OrderStore()
+        self._shape.enter(self.oms, folder)
+        self.reader, self.store = self._side.requests, OrderStore()
+        store = self.store
         limits = RiskLimits({instrument.id: 10**9}, 10**9 * 10**8, {instrument.id: 10**12}, 1_000, 1e9, 0.9)
         gate = RiskGate(limits, store, lambda identifier: BASE_PRICE)
         gate.seed(instrument.id, 0, 0)
@@ -257,13 +260,11 @@ class Pipeline:
         return engine
 
     async def connect(self, port: int) -> None:
-        self._tasks = [asyncio.ensure_future(self.oms._socket.run())]
+        self._tasks = [asyncio.ensure_future(link) for link in self._shape.links(self.oms)]
         market = f"ws://127.0.0.1:{port}{MARKET}"
         listener = _Forwarding(self) if self._over_zmq else self.listener
         self._transport, _ = await picows.ws_connect(lambda: listener, market)
-        async with asyncio.timeout(PATIENCE_S):
-            while not self.oms._socket.usable:
-                await asyncio.sleep(0.001)
+        await _until(lambda: self.oms._socket.usable and (self.oms.ready or self._shape.fill_links is not None))
         self._loop = asyncio.get_running_loop()
         self._polling = True
         if self._way in ("doorbell", "backoff"):
@@ -275,6 +276,13 @@ class Pipeline:
         else:
             self._bell = None
             self._turn()
+
+    async def begin_fills(self, venue: MarkedVenue) -> None:
+        """From here on the venue fills every order."""
+        if self._shape.fill_links is not None:
+            self._tasks += [asyncio.ensure_future(link) for link in self._shape.fill_links(self.oms)]
+            await _until(lambda: self.oms.ready and venue.private is not None)
+        venue.fills = True
 
     # --- the engine's loop: as processes/trading_engine.py ----------------------------------------------------------
     def _turn(self) -> None:
@@ -310,8 +318,8 @@ class Pipeline:
     # --- measuring --------------------------------------------------------------------------------------------------
     async def ticks(self, venue: MarkedVenue, count: int) -> Samples:
         """Nanoseconds from the venue's send of a marked frame to the arrival of the order there, one tick at a time:
-        the next goes out when the answer is in the trader's books."""
-        result, awaiting = np.empty(count, np.int64), self.engine.merger
+        the next goes out when the answer, and the fill where there is one, is in the trader's books."""
+        result, awaiting, store = np.empty(count, np.int64), self.engine.merger, self.store
         events, sleep = self._side.events, asyncio.sleep
         for index in range(count):
             self._keep_fresh()
@@ -323,17 +331,20 @@ class Pipeline:
                 if monotonic_ns() > deadline:
                     raise SystemExit(f"{self.venue} {self._way}: mark {venue.marks} was not answered")
             result[index] = venue.arrived_ns - venue.sent_ns
-            while awaiting.awaiting_replies or events.free < events.capacity:
+            while awaiting.awaiting_replies or store.open_count or events.free < events.capacity:
                 await sleep(0 if self._bell is None else 2e-5)
+                if monotonic_ns() > deadline:
+                    raise SystemExit(f"{self.venue} {self._way}: the order of mark {venue.marks} did not end")
         return result
 
     def hops(self) -> dict[str, Any]:
         """Words of the trader's histograms so far."""
         return CountersReader(self.rig.instance.segment("counters.trader")).histogram_words()
 
-    def broken(self) -> int:
+    def traces(self) -> tuple[int, int]:
+        """Those that are complete; those that are broken or without an answer."""
         found = CountersReader(self.rig.instance.segment("counters.trader")).counters()
-        return int(found.get("traces_broken", 0) + found.get("traces_unanswered", 0))
+        return int(found["traces"]), int(found["traces_broken"] + found["traces_unanswered"])
 
     async def disconnect(self) -> None:
         self._polling = False
@@ -357,6 +368,12 @@ class Pipeline:
                 Path(f"{self._path}.{way}").unlink(missing_ok=True)
         self.rig.close()
         self._folder.cleanup()
+
+
+async def _until(there: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not there():
+            await asyncio.sleep(0.001)
 
 
 class _NoSurprise:

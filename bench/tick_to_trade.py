@@ -1,11 +1,15 @@
 """Tick to trade: a marked frame leaves the venue, a strategy answers it with an order, the order arrives at the venue.
 
-    python bench/tick_to_trade.py [--samples 50000] [--blocks 5] [--venues binance,deribit] [--json FILE]
-                                  [--plot FILE.png] [--strict]
+    python bench/tick_to_trade.py [--samples 50000] [--blocks 5] [--venues binance,deribit,grvt]
+                                  [--ways spin,yield,...] [--even] [--json FILE] [--plot FILE.png] [--strict]
+
+--even: every way takes --samples, and not the slow ones a part of them (SHARES).
 
 Two pinned processes: market server and trading engine of the venue on a uvloop, with both of the venue's sockets on
 loopback, and the trader; see bench/_pipeline.py. One tick at a time, back to back: the next frame leaves when the
-answer is in the trader's books. The venue's own work is not measured (bench/_marked_venue.py). Series per venue:
+answer is in the trader's books. The venue's own work is not measured (bench/_marked_venue.py). GRVT answers a create
+with no more than PENDING, so its answer is the order's word on the private stream. Each block ends with ticks whose
+orders the venue fills, in no series, for the hops of a fill until the position has moved. Series per venue:
 
     <venue>.spin, .yield, .backoff, .doorbell   our rings, the trader waiting in that way (the engine polls in every
                             turn of its loop for the first two, and sleeps on its doorbell for the others)
@@ -20,23 +24,27 @@ sends each order over REST and begins with instruments, account and listen key f
 sockets only, so that nothing of its own work is in a sample.
 
 Bound: the two hops (market record published -> polled by the trader, request published -> polled by the engine) at
-most 1/20 of those over pyzmq, its better way. Then the hops of each way, from the trace in shared memory.
+most 1/20 of those over pyzmq, its better way. Then the hops of each way, from the trace in shared memory: those of one
+trace add up to its total, and one whose stamps do not is counted as broken (shm/trace.pyx).
 """
 
 from __future__ import annotations
 
+import argparse
+import logging
 import os
 import sys
+from collections.abc import Callable, Iterable
 from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 import uvloop
 from _bots import Bot
-from _marked_venue import SHAPES, MarkedVenue
+from _marked_venue import MarkedVenue
 from _measure import Report, Series, cores, options_of, pin, ratio
 from _pipeline import WAYS, Pipeline
-from order_path_binance import ed25519_pem
+from _venue_words import SHAPES
 
 from shm import hops
 from shm.clock import monotonic_ns
@@ -52,7 +60,10 @@ SHARES = {"pyzmq_spin": 0.2, "pyzmq_block": 0.1, "backoff": 0.2, "doorbell": 0.5
 BOUND = 1 / 20
 BOT_SHARE, BOT_WARM = 0.01, 50
 ZMQ = ("pyzmq_spin", "pyzmq_block")
-SHOWN = (*(name for name, _ in hops.TICK_HOPS), *(name for name, _ in hops.TICK_TOTALS))
+FILL_SHARE, MIN_FILLS = 0.1, 20
+"""Ticks of a block, beside the others, whose orders the venue fills: for the hops of a fill."""
+FILLS = (*(name for name, _ in hops.FILL_HOPS), *(name for name, _ in hops.FILL_TOTALS))
+SHOWN = (*(name for name, _ in hops.TICK_HOPS), *(name for name, _ in hops.TICK_TOTALS), *FILLS)
 
 
 class Way:
@@ -62,7 +73,7 @@ class Way:
         self.venue, self.name = venue, name
         self.series = Series(f"{venue}.{name}")
         self.words: dict[str, list[Any]] = {}
-        self.broken = 0
+        self.complete = self.broken = 0
 
     def block(self, count: int, core: int) -> None:
         traced = self.name != "untraced"
@@ -74,7 +85,9 @@ class Way:
             self.series.rates.append(1e9 / float(samples.mean()))
             for hop in SHOWN if traced else ():
                 self.words.setdefault(hop, []).append(words[hops.histogram(self.venue, hop)])
-            self.broken += pipeline.broken() if traced else 0
+            if traced:
+                complete, broken = pipeline.traces()
+                self.complete, self.broken = self.complete + complete, self.broken + broken
         finally:
             pipeline.close()
 
@@ -86,11 +99,15 @@ async def _measure(pipeline: Pipeline, shape: Any, count: int) -> tuple[Any, Any
     """One block of a fresh pipeline, warm before it counts. The trace's first ones are warm-up too: 1 % of a block."""
     venue = MarkedVenue(shape)
     port = await venue.start()
-    pipeline.build(port, ed25519_pem() if pipeline.venue == "binance" else "s" * 64)
+    pipeline.build(port)
     await pipeline.connect(port)
     await pipeline.ticks(venue, min(WARM, count))
     samples = await pipeline.ticks(venue, count)
     words = pipeline.hops()
+    await pipeline.begin_fills(venue)
+    await pipeline.ticks(venue, max(MIN_FILLS, int(count * FILL_SHARE)))
+    found = pipeline.hops()
+    words |= {name: found[name] for name in (hops.histogram(pipeline.venue, hop) for hop in FILLS) if name in found}
     await pipeline.disconnect()
     await venue.close()
     return samples, words
@@ -128,11 +145,17 @@ def _two_hops(way: Way) -> float:
 
 
 def _report(venue: str, ways: dict[str, Way], report: Report) -> None:
-    ours, theirs = ways["spin"], min((ways[name] for name in ZMQ), key=_two_hops)
-    report.bound(f"{venue}: the two hops / those over {theirs.name}, p50", _two_hops(ours) / _two_hops(theirs), BOUND)
-    report.notes.append(f"{venue}: spin / {theirs.name}, the whole way: {ratio(ours.series, theirs.series):.3f}")
-    report.notes.append(f"{venue}: traced / untraced, p50: {ratio(ours.series, ways['untraced'].series):.3f}")
-    report.notes.append(f"{venue}: {sum(way.broken for way in ways.values())} traces broken or without an answer")
+    ours = ways["spin"]
+    if over_zmq := [ways[name] for name in ZMQ if name in ways]:
+        theirs = min(over_zmq, key=_two_hops)
+        found = _two_hops(ours) / _two_hops(theirs)
+        report.bound(f"{venue}: the two hops / those over {theirs.name}, p50", found, BOUND)
+        report.notes.append(f"{venue}: spin / {theirs.name}, the whole way: {ratio(ours.series, theirs.series):.3f}")
+    if "untraced" in ways:
+        figure = ratio(ours.series, ways["untraced"].series)
+        report.notes.append(f"{venue}: traced / untraced, the whole way, p50: {figure:.3f}")
+    complete, broken = (sum(getattr(way, what) for way in ways.values()) for what in ("complete", "broken"))
+    report.notes.append(f"{venue}: {complete:,} traces add up hop by hop, {broken:,} broken or unanswered")
     shown = [way for name, way in ways.items() if name != "untraced"]
     report.notes.append(f"{venue + ', p50 in us':<18}" + "".join(f"{way.name:>13}" for way in shown))
     for hop in SHOWN:
@@ -141,26 +164,51 @@ def _report(venue: str, ways: dict[str, Way], report: Report) -> None:
     report.tables[venue] = {way.name: {hop: way.hop(hop) for hop in SHOWN} for way in shown}
 
 
+def _options() -> argparse.Namespace:
+    def more(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--venues", type=_some_of(SHAPES), default=list(SHAPES))
+        parser.add_argument("--ways", type=_some_of((*WAYS, "untraced")), default=[*WAYS, "untraced"])
+        parser.add_argument("--even", action="store_true", help="as many samples for every way")
+
+    options = options_of(__doc__ or "", 50_000, 5, more)
+    if "spin" not in options.ways:
+        sys.exit("tick_to_trade: --ways without spin: it is what the others are compared with")
+    return options
+
+
+def _some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """An argument's type: some of these, separated by commas."""
+    names = list(known)
+
+    def chosen(text: str) -> list[str]:
+        if unknown := set(text.split(",")) - set(names):
+            raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: expected some of {','.join(names)}")
+        return text.split(",")
+
+    return chosen
+
+
 def main() -> int:
-    options = options_of(
-        __doc__ or "", 50_000, 5, lambda parser: parser.add_argument("--venues", default=",".join(SHAPES))
-    )
+    options = _options()
+    logging.disable(logging.WARNING)  # a busy machine makes callbacks slow, and each block ends its connections
     core, other = cores()
     pin(core)
-    venues = options.venues.split(",")
-    found = {venue: {name: Way(venue, name) for name in (*WAYS, "untraced")} for venue in venues}
-    bot = Bot("ccxt.pro", "_ccxt_bot.py", other) if "binance" in venues else None
+    shares = {} if options.even else SHARES
+    found = {venue: {name: Way(venue, name) for name in options.ways} for venue in options.venues}
+    bot = Bot("ccxt.pro", "_ccxt_bot.py", other) if "binance" in found else None
     bots = Series("binance.ccxt_pro")
     for _ in range(options.blocks):
         for ways in found.values():
             for name, way in ways.items():
-                way.block(max(20, int(options.samples * SHARES.get(name, 1.0)) // options.blocks), other)
+                way.block(max(20, int(options.samples * shares.get(name, 1.0)) // options.blocks), other)
         if bot is not None and not bot.missing:
             samples = bot.block(max(20, int(options.samples * BOT_SHARE) // options.blocks), BOT_WARM)
             bots.blocks.append(samples)
             bots.rates.append(1e9 / float(samples.mean()))
     every = [way.series for ways in found.values() for way in ways.values()] + ([bots] if bots.blocks else [])
-    report = Report("tick_to_trade", [*every, _cost_of_a_trace(options.samples, options.blocks)])
+    cost = _cost_of_a_trace(options.samples, options.blocks)
+    report = Report("tick_to_trade", [*every, cost])
+    report.notes.append(f"a trace costs the trader {np.median(cost.samples):,.0f} ns: begun, its answer applied, ended")
     for venue, ways in found.items():
         _report(venue, ways, report)
     if bots.blocks:

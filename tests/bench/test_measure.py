@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 FEW = ["--samples", "400", "--blocks", "2"]
 SMALL = {"tick_to_trade": ["--samples", "40", "--blocks", "1", "--venues", "binance"]}
+EVERY_VENUE = ["--samples", "40", "--blocks", "1", "--ways", "spin", "--venues", "binance,deribit,grvt"]
 RESULT_KEYS = {"name", "unit", "count", "p50", "p90", "p99", "p999", "max", "rate_per_s"}
 
 
@@ -27,14 +29,7 @@ RESULT_KEYS = {"name", "unit", "count", "p50", "p90", "p99", "p999", "max", "rat
 def test_a_small_run_reports_every_competitor_in_the_common_shape(
     tmp_path: Path, script: str, competitors: set[str]
 ) -> None:
-    file = tmp_path / "result.json"
-    done = subprocess.run(
-        [sys.executable, ROOT / "bench" / f"{script}.py", *SMALL.get(script, FEW), "--json", file],
-        capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    content = json.loads(file.read_text())
-    assert content["bench"] == script
+    content = run(script, SMALL.get(script, FEW), tmp_path / "result.json")
     assert {"cpu", "cores", "kernel", "python"} <= set(content["host"])
     assert content["date"].endswith("+00:00")
     results = {result["name"]: result for result in content["results"]}
@@ -45,3 +40,38 @@ def test_a_small_run_reports_every_competitor_in_the_common_shape(
     assert content["bounds"]
     for bound in content["bounds"]:
         assert bound["met"] == (bound["found"] <= bound["bound"])
+
+
+def test_a_tick_of_every_venue_is_followed_to_its_answer_and_to_the_position_that_its_fill_moves(
+    tmp_path: Path,
+) -> None:
+    content = run("tick_to_trade", EVERY_VENUE, tmp_path / "result.json")
+    assert set(content["tables"]) == {"binance", "deribit", "grvt"}
+    for venue, ways in content["tables"].items():
+        found = ways["spin"]
+        assert found["sign"]["p50"] > 0
+        assert found["tick_to_answer"]["count"] >= 40
+        assert found["fill.position"]["count"] == found["fill_to_position"]["count"] >= 20
+        assert any(note.startswith(f"{venue}: ") and "add up" in note for note in content["notes"])
+        assert any(note.startswith(f"{venue}: ") and ", 0 broken or unanswered" in note for note in content["notes"])
+
+
+def test_a_way_that_does_not_exist_is_named_with_those_that_do() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "bench" / "tick_to_trade.py", "--ways", "spin,carrier_pigeon"],
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "carrier_pigeon: expected some of spin,yield" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def run(script: str, arguments: list[str], file: Path) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, ROOT / "bench" / f"{script}.py", *arguments, "--json", file],
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    content: dict[str, Any] = json.loads(file.read_text())
+    assert content["bench"] == script
+    return content
