@@ -42,8 +42,8 @@ class MarkedVenue:
 
     def _accept(self, request: Any) -> picows.WSListener:
         if request.path.startswith(MARKET.encode()):
-            return _MarketEnd(self)
-        return _PrivateEnd(self) if PRIVATE in request.path else _OrderEnd(self)
+            return MarketEnd(self)
+        return PrivateEnd(self) if PRIVATE in request.path else _OrderEnd(self)
 
     def mark(self) -> bytes:
         """The next frame."""
@@ -61,7 +61,7 @@ class MarkedVenue:
         await self._server.wait_closed()
 
 
-class _MarketEnd(picows.WSListener):
+class MarketEnd(picows.WSListener):
     def __init__(self, venue: MarkedVenue) -> None:
         self._venue = venue
 
@@ -69,7 +69,7 @@ class _MarketEnd(picows.WSListener):
         self._venue.market = transport
 
 
-class _PrivateEnd(picows.WSListener):
+class PrivateEnd(picows.WSListener):
     def __init__(self, venue: MarkedVenue) -> None:
         self._venue = venue
 

@@ -17,11 +17,9 @@ orders the venue fills, in no series, for the hops of a fill until the position 
                             rings on the way; receives that never sleep, and receives that do
     <venue>.untraced        as spin, without the trace
     binance.ccxt_pro        a bot in one process with ccxt.pro on the same frames and the same order socket
+    binance.nautilus_trader a bot on nautilus_trader's live node on the same frames; it sends orders over REST, its
+                            adapter's only way (bench/_nautilus_venue.py)
     trace                   what a trace costs the trader by itself: begun, its answer applied, ended, ns
-
-nautilus_trader's live node is not measured: its adapter of Binance takes loopback for its HTTP and stream base, but
-sends each order over REST and begins with instruments, account and listen key from there, and this venue speaks the two
-sockets only, so that nothing of its own work is in a sample.
 
 Bound: the two hops (market record published -> polled by the trader, request published -> polled by the engine) at
 most 1/20 of those over pyzmq, its better way. Then the hops of each way, from the trace in shared memory: those of one
@@ -40,7 +38,7 @@ from typing import Any
 
 import numpy as np
 import uvloop
-from _bots import Bot
+from _bots import CCXT, NAUTILUS, Bot
 from _marked_venue import MarkedVenue
 from _measure import Report, Series, cores, options_of, pin, ratio
 from _pipeline import WAYS, Pipeline
@@ -58,7 +56,8 @@ WARM = 500
 SHARES = {"pyzmq_spin": 0.2, "pyzmq_block": 0.1, "backoff": 0.2, "doorbell": 0.5, "yield": 0.5, "untraced": 0.5}
 """Of our samples; slow ones take fewer, so that a run ends."""
 BOUND = 1 / 20
-BOT_SHARE, BOT_WARM = 0.01, 50
+BOT_SHARE, BOT_MOST, BOT_WARM = 0.02, 1_000, 50
+"""nautilus_trader keeps to the venue's limit of 1,200 orders a minute by itself."""
 ZMQ = ("pyzmq_spin", "pyzmq_block")
 FILL_SHARE, MIN_FILLS = 0.1, 20
 """Ticks of a block, beside the others, whose orders the venue fills: for the hops of a fill."""
@@ -195,27 +194,26 @@ def main() -> int:
     pin(core)
     shares = {} if options.even else SHARES
     found = {venue: {name: Way(venue, name) for name in options.ways} for venue in options.venues}
-    bot = Bot("ccxt.pro", "_ccxt_bot.py", other) if "binance" in found else None
-    bots = Series("binance.ccxt_pro")
+    bots = [Bot(kind, other) for kind in (CCXT, NAUTILUS)] if "binance" in found else []
     for _ in range(options.blocks):
         for ways in found.values():
             for name, way in ways.items():
                 way.block(max(20, int(options.samples * shares.get(name, 1.0)) // options.blocks), other)
-        if bot is not None and not bot.missing:
-            samples = bot.block(max(20, int(options.samples * BOT_SHARE) // options.blocks), BOT_WARM)
-            bots.blocks.append(samples)
-            bots.rates.append(1e9 / float(samples.mean()))
-    every = [way.series for ways in found.values() for way in ways.values()] + ([bots] if bots.blocks else [])
+        for bot in bots:
+            bot.block(min(BOT_MOST, max(20, int(options.samples * BOT_SHARE) // options.blocks)), BOT_WARM)
+    every = [way.series for ways in found.values() for way in ways.values()]
+    every += [bot.series for bot in bots if not bot.missing]
     cost = _cost_of_a_trace(options.samples, options.blocks)
     report = Report("tick_to_trade", [*every, cost])
     report.notes.append(f"a trace costs the trader {np.median(cost.samples):,.0f} ns: begun, its answer applied, ended")
     for venue, ways in found.items():
         _report(venue, ways, report)
-    if bots.blocks:
-        figure = ratio(found["binance"]["spin"].series, bots)
-        report.notes.append(f"binance: spin / a bot with ccxt.pro, the whole way: {figure:.4f}")
-    elif bot is not None:
-        report.notes.append(f"ccxt.pro: not measured ({bot.missing})")
+    for bot in bots:
+        if bot.missing:
+            report.notes.append(f"{bot.name}: not measured ({bot.missing})")
+            continue
+        figure = ratio(found["binance"]["spin"].series, bot.series)
+        report.notes.append(f"binance: spin / a bot with {bot.name}, the whole way: {figure:.4f}")
     return report.finish(options)
 
 
