@@ -80,6 +80,11 @@ class ClientConnection:
         """Drop all frames for a time, for good when 0; the socket stays open and answers pings."""
         self._silent_until = time.monotonic() + milliseconds / 1000 if milliseconds else float("inf")
 
+    def end_silence(self) -> None:
+        """Speak again where the silence was for a time."""
+        if self._silent_until != float("inf"):
+            self._silent_until = 0.0
+
     def abort(self) -> None:
         """Cut the connection without a close frame, as a lost line does."""
         self.queue.clear()

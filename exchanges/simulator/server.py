@@ -226,11 +226,14 @@ class LoopbackServer(ABC):
             raise SimulatorError(f'flow action: expected "pause", "resume" or "freeze", found {wanted!r}')
 
     def freeze(self) -> None:
-        """Stop all flows for good and send one last mark price per symbol, so that everybody values with the same."""
+        """Stop all flows for good and send one last mark price per symbol, so that everybody values with the same: also
+        on connections that were to be silent for a time, because nothing comes after it."""
         for player in self.players:
             player.freeze()
         if not self._frozen:
             self._frozen = True
+            for client in self.clients():
+                client.end_silence()
             self.on_frozen()
 
     # --- what a venue fills in -------------------------------------------------------------------------------------

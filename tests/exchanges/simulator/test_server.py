@@ -27,6 +27,7 @@ class SmallServer(LoopbackServer):
         self.ticks = 0
         self.breaks = False
         self.marks = 0
+        self.connections: list[ClientConnection] = []
 
     async def on_socket(self, request: web.Request, path: str) -> web.StreamResponse:
         return json_response({}, 404)
@@ -35,7 +36,7 @@ class SmallServer(LoopbackServer):
         return json_response({"path": path}, 200)
 
     def clients(self) -> Iterable[ClientConnection]:
-        return ()
+        return self.connections
 
     def on_timer(self) -> None:
         self.ticks += 1
@@ -47,6 +48,8 @@ class SmallServer(LoopbackServer):
 
     def on_frozen(self) -> None:
         self.marks += 1
+        for connection in self.connections:
+            connection.push(b"the last mark")
 
     def account_names(self) -> Iterable[str]:
         return ("a", "b")
@@ -124,6 +127,16 @@ async def test_admin_calls_of_every_venue() -> None:
         assert server.marks == 1, "the last marks are sent once"
     finally:
         await server.close()
+
+
+async def test_the_last_mark_gets_through_a_silence_for_a_time_but_not_through_one_for_good() -> None:
+    server = SmallServer()
+    server.connections = [ClientConnection(web.WebSocketResponse()) for _ in range(3)]
+    _, for_a_time, for_good = server.connections
+    for_a_time.silence(60_000)
+    for_good.silence(0)
+    server.freeze()
+    assert [list(connection.queue) for connection in server.connections] == [[b"the last mark"], [b"the last mark"], []]
 
 
 def test_the_oldest_messages_make_room() -> None:
