@@ -359,6 +359,8 @@ def ctl(
 
     The trader's own: set-param, set-limit, reset-loss, pause, resume, stop, each with a strategy's NAME; swap-strategy
     NAME [FILE.py:Class]; cancel-all; restart [--keep | --cancel], which waits and says how long there were no quotes.
+    A trading engine's: cancel-all, audit, risk-status, risk-reset.
+    Everybody's: status, commands, log-level level=debug [component=NAME], shutdown.
     """
     from processes import control, control_arguments, control_table, trader_restart
 

@@ -158,6 +158,18 @@ def _strategy_stale(snapshot: Snapshot) -> Iterator[Finding]:
             )
 
 
+def _only_reducing(snapshot: Snapshot) -> Iterator[Finding]:
+    """By a limit that was reached or is missing, of the strategy or of a venue's engine: why nothing is quoted."""
+    for line in _fresh(snapshot):
+        if line.only_reducing:
+            yield line.name, f"strategy {line.name} may only reduce its positions: {line.text}"
+    traded = {line.instrument.partition(":")[0] for line in snapshot.strategies}
+    for process in snapshot.processes:
+        role, _, venue = process.name.partition(".")
+        if role == "trading_engine" and venue in traded and process.state == "READY" and process.text:
+            yield process.name, f"{process.name} lets only reducing orders pass: {process.text}"
+
+
 def _own_quotes_cross(snapshot: Snapshot) -> Iterator[Finding]:
     quotes: dict[str, tuple[list[float], list[float]]] = {}
     for line in _fresh(snapshot):
@@ -248,6 +260,7 @@ LEVEL_RULES: Final = (
     LevelRule("unknown_order", _CRITICAL, _unknown_orders),
     LevelRule("strategy_failed", _CRITICAL, _strategy_failed),
     LevelRule("strategy_stale", _WARNING, _strategy_stale, hold_s=5.0),
+    LevelRule("only_reducing", _CRITICAL, _only_reducing),
     LevelRule("own_quotes_cross", _CRITICAL, _own_quotes_cross, hold_s=1.0),  # a replace of both sides is not a cross
     LevelRule("position_differs", _CRITICAL, _position_differs, hold_s=5.0),  # the trader's own grace is 3 s
     LevelRule("kill_switch", _CRITICAL, _kill_switch),

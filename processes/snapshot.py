@@ -153,7 +153,8 @@ class FillLine:
 class StrategyLine:
     """One strategy on one instrument. Quantities in the venue's unit, money in `currency`; bid, ask: its own best
     quotes, None without. lowest, highest: where the position ends if what is open fills. profit: realized and
-    unrealized, after fees; None while there is no mark."""
+    unrealized, after fees; None while there is no mark. text: why it FAILED, or else why only what reduces may be
+    sent."""
 
     name: str
     instrument: str
@@ -177,6 +178,11 @@ class StrategyLine:
     text: str
     age_ms: float
     position_mantissa: int
+
+    @property
+    def only_reducing(self) -> bool:
+        """A loss limit, or a profit that nobody knows, keeps it from adding to its position."""
+        return bool(self.text) and self.state != "FAILED"
 
 
 @dataclass(frozen=True)

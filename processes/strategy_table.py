@@ -1,7 +1,8 @@
 """The trader's strategies as rows, for those who watch: state, position and its range, profit, own best quotes.
 
 The rule: floats for people; nothing that decides anything is read back from here. Rows of strategies that are gone, or
-of a trader that was killed, are cleared with the first publication. Written by processes/trader.py some ten times a
+of a trader that was killed, are cleared with the first publication. A row's text says what failed, or why only what
+reduces may be sent; empty: nothing is wrong. Written by processes/trader.py some ten times a
 second; read by `corelane top` and the monitor.
 """
 
@@ -66,7 +67,7 @@ class StrategyTable:
         row.bid_price, row.bid_quantity = _best(orders, Side.BUY)
         row.ask_price, row.ask_quantity = _best(orders, Side.SELL)
         row.name, row.instrument = runner.name.encode(), instrument.name.encode()
-        row.text = runner.text.encode()[:REASON_TEXT_SIZE]
+        row.text = (runner.text or runner.loss.text).encode()[:REASON_TEXT_SIZE]
 
 
 def _best(orders: list[Order], side: Side) -> tuple[float, float]:

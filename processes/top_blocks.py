@@ -80,13 +80,19 @@ def _strategy(line: StrategyLine, market: MarketLine | None, history: History) -
     unit = Text("" if line.profit is None else f" {line.currency}", QUIET)
     profits = [one.strategies.get(f"{line.name} {line.instrument}", (None, 0.0))[0] for one in history.points()]
     return [
-        line.name, line.instrument, Text("stale", WARN) if line.stale else state(line.state), plain(line.position),
+        line.name, line.instrument, _strategy_state(line), plain(line.position),
         Text(f"{plain(line.lowest)} … {plain(line.highest)}", QUIET),
         signed(line.profit, line.currency) + unit, spark(profits[-SPARKS:]),
         money(line.fees, line.currency),
         Text(price(line.bid, decimals), BID), Text(price(line.ask, decimals), ASK), str(line.open_orders),
         f"{line.fills:,}", line.text,
     ]  # fmt: skip
+
+
+def _strategy_state(line: StrategyLine) -> Text:
+    if line.only_reducing:
+        return Text("reducing", BAD)
+    return Text("stale", WARN) if line.stale else state(line.state)
 
 
 def markets(snapshot: Snapshot) -> Block:

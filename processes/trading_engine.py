@@ -98,6 +98,7 @@ class TradingEngine(VenueProcess):
         self._recovered = False
         self._stream_is_up = False
         self._first_ready = False
+        self._gate_state = GateState.ACTIVE
         self._kill_generation = 0
         self._cancel_all_generation = self._words.load(Word.CANCEL_ALL)
         self._pull_again_ns = 0
@@ -413,7 +414,7 @@ class TradingEngine(VenueProcess):
             return
         if ready:
             gate = self._gate.state
-            text = {GateState.NO_LIMITS: "no risk limits: takes no orders", GateState.TRIPPED: self._gate.trip_text}
+            text = {GateState.NO_LIMITS: "the config names no risk limits", GateState.TRIPPED: self._gate.trip_text}
             service.set_state(ProcessState.READY, text.get(gate, ""))
         elif not self._stream_is_up:
             service.set_state(ProcessState.CONNECTING, f"private stream is down {why}".strip())
@@ -437,6 +438,7 @@ class TradingEngine(VenueProcess):
                 else:
                     self._pull_again_ns = 0
                 self._show_connections(self._gateway.connections())
+                self._look_at_gate()
 
     def _look_at_words(self) -> None:
         """Kill switch and cancel-all: levels, so a missed edge is found by the next look."""
@@ -462,6 +464,16 @@ class TradingEngine(VenueProcess):
         if pulled != self._cancel_all_generation:
             self._cancel_all_generation = pulled
             self._gateway.cancel_all(None)
+
+    def _look_at_gate(self) -> None:
+        """A fill or a recovery may have tripped it: who watches must see at once why nothing is quoted any more."""
+        state = self._gate.state
+        if state is not self._gate_state:
+            self._gate_state = state
+            if state is GateState.TRIPPED:
+                self._log.error("only reducing orders pass until risk-reset: %s", self._gate.trip_text)
+            if self._engine.ready:
+                self._show_state()
 
     def _look_at_trader(self) -> bool:
         """Whether it is away."""

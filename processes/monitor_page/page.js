@@ -188,6 +188,11 @@ function dollars(set, one) {
   return ["BTC", "ETH", "SOL"].includes(one.currency) && market?.mark ? market.mark : 1;
 }
 
+function strategyState(one) {
+  if (one.text && one.state !== "FAILED") return {text: `${one.state}, only reducing`, kind: "bad"};
+  return one.stale ? {text: `${one.state}, stale data`, kind: "warn"} : {text: one.state, kind: STATES[one.state] ?? "warn"};
+}
+
 // --- tables ----------------------------------------------------------------------------------------------------------
 function drawTables(set) {
   const all = pick => set.venues.flatMap(venue => pick(venue).map(line => [venue, line]));
@@ -196,7 +201,7 @@ function drawTables(set) {
   const says = set.strategies.some(one => one.text);
   table(byId("strategies"), [["strategy", "text"], ["instrument", "text"], ["state", "text"], ["position"], ["may become"], ["average"],
     ["realized"], ["unrealized"], ["fees"], ["profit"], ["own bid"], ["own ask"], ["open"], ["fills"], ...(says ? [["says", "says"]] : [])],
-    set.strategies.map(one => [one.name, one.instrument, {text: one.stale ? `${one.state}, stale data` : one.state, kind: one.stale ? "warn" : STATES[one.state] ?? "warn"},
+    set.strategies.map(one => [one.name, one.instrument, strategyState(one),
       plain(one.position), {text: `${plain(one.lowest)} … ${plain(one.highest)}`, kind: "quiet"}, one.position ? price(one.average_price, one.instrument) : "–",
       signed(one.realized_pnl, one.currency), signed(one.unrealized_pnl, one.currency), money(one.fees, one.currency), {text: `${money(one.profit, one.currency)} ${one.currency}`, kind: sign(one.profit)},
       {text: known(one.bid) ? `${plain(one.bid_quantity)} @ ${price(one.bid, one.instrument)}` : "–", kind: "bid"},

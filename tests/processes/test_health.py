@@ -66,6 +66,12 @@ QUIET = [process("market_server.binance", connections=(ConnectionLine("UP", 9_00
         ("unknown_order", {"venues": [venue(orders=[order(unknown=True)])]}, "1 requests; orders 9223372036854775809"),
         ("strategy_failed", {"strategies": [strategy(state="FAILED", text="line 7")]}, "mm has failed: line 7"),
         ("strategy_stale", {"strategies": [strategy(stale=True)]}, "its market data is not fresh"),
+        ("only_reducing", {"strategies": [strategy(text="limit of 50 reached")]}, "reduce its positions: limit of 50"),
+        (
+            "only_reducing",
+            {"processes": [process("trading_engine.binance", text="no risk limits")]},
+            "trading_engine.binance lets only reducing orders pass: no risk limits",
+        ),
         ("own_quotes_cross", {"strategies": [strategy(bid=100.2)]}, "own quotes cross, bid 100.2 and ask 100.2"),
         (
             "own_quotes_cross",
@@ -107,6 +113,7 @@ def test_every_level_rule_is_tried_above() -> None:
         {"venues": [venue(markets=[market(position=None, position_mantissa=None)])]},  # the venue has not said
         {"venues": [venue(budgets=[BudgetLine("credits", 0, 0, 0, 0)])]},  # a limit that the venue has not told
         {"processes": [process("trader", "STARTING", age_ms=9_000.0, uptime_s=0.0)]},
+        {"processes": [process("trading_engine.grvt", text="no risk limits")]},  # where nobody trades
     ],
 )
 def test_what_only_looks_wrong_is_none(fields: dict[str, Any]) -> None:

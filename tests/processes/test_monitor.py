@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from processes.config import Config, load_config
 from processes.demo_config import free_port
 from processes.exit_codes import ExitCode, Failure
 from processes.monitor import Monitor
-from shm.layout import ProcessState
+from shm.layout import EventType, OrderState, ProcessState
+from shm.limits import LimitCredits
 from tests.processes.observed_set import ObservedSet
 
 PATIENCE_S = 60.0
@@ -51,9 +53,10 @@ def observed(config: Config) -> Iterator[ObservedSet]:
 class Served:
     """A monitor that serves in this process, and a client."""
 
-    def __init__(self, observed: ObservedSet, session: aiohttp.ClientSession) -> None:
-        self.observed, self._session = observed, session
+    def __init__(self, observed: ObservedSet, service: AppService, session: aiohttp.ClientSession) -> None:
+        self.observed, self._service, self._session = observed, service, session
         self.where = f"http://127.0.0.1:{observed.config.monitor.port}"
+        self.renews_book = True
 
     async def get(self, path: str, **headers: str) -> tuple[int, Any]:
         async with self._session.get(self.where + path, headers=headers) as reply:
@@ -64,7 +67,9 @@ class Served:
         async with asyncio.timeout(PATIENCE_S):
             while not await condition():
                 self.observed.all_ready()
-                self.observed.book()
+                self._service.heartbeat()
+                if self.renews_book:
+                    self.observed.book()
                 await asyncio.sleep(0.02)
 
     async def healthy(self) -> bool:
@@ -82,7 +87,7 @@ async def served(observed: ObservedSet, monkeypatch: pytest.MonkeyPatch) -> Asyn
             while service.row.state != ProcessState.READY:
                 await asyncio.sleep(0.01)
         async with aiohttp.ClientSession() as session:
-            yield Served(observed, session)
+            yield Served(observed, service, session)
         service.request_stop()
         await task
 
@@ -118,6 +123,41 @@ async def test_health_turns_red_with_a_reason_and_green_again(served: Served) ->
     assert told["healthy"] is False
     _, text = await served.get("/metrics")
     assert 'corelane_problems{rule="illegal_transition",severity="critical"} 1.0' in text
+
+
+def low_budget(observed: ObservedSet) -> None:
+    settings = observed.config.venues["binance"]
+    table = observed.instance.limits("binance", settings.environment, settings.rest_url)
+    LimitCredits(table, "credits", 100, 30_000_000_000).reported(95, time.time_ns())
+
+
+@pytest.mark.parametrize(
+    ("rule", "happen", "words"),
+    [
+        ("stale_data", lambda one: one.book(valid=False), "binance:BTCUSDT has no good book: STALE"),
+        ("lapped_reader", lambda one: one.counters("trader").add("lapped", 3), "trader: 3 records overwritten"),
+        ("unknown_order", lambda one: one.event(1, EventType.UNKNOWN, OrderState.UNKNOWN), "what became of 1 requests"),
+        (
+            "reconcile_difference",
+            lambda one: one.counters("trader").add("reconcile_corrections"),
+            "trader: 1 positions",
+        ),
+        ("rate_budget_low", low_budget, "of 100 are used, the rest is kept for cancels"),
+        ("only_reducing", lambda one: one.strategy(text=b"the limit of 5 was reached"), "the limit of 5 was reached"),
+    ],
+)
+async def test_health_is_red_on(served: Served, rule: str, happen: Callable[[ObservedSet], None], words: str) -> None:
+    served.observed.counters("trader").declare(["lapped", "reconcile_corrections"])
+    await served.until(served.healthy)
+    served.renews_book = rule != "stale_data"
+    happen(served.observed)
+
+    async def red() -> bool:
+        status, health = await served.get("/health")
+        told = {one["rule"]: one["text"] for one in health["problems"]}
+        return status == 503 and words in told.get(rule, "")
+
+    await served.until(red)
 
 
 async def test_health_can_be_asked_for_critical_problems_only(served: Served) -> None:

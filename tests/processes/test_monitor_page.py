@@ -30,7 +30,7 @@ def observed(write_config: Callable[..., Path]) -> Iterator[ObservedSet]:
     made.balance(123_400_000_000)
     made.strategy(
         position=20, unrealized_pnl=1.0, realized_pnl=4.0, fees=0.5, bid_price=100.0, bid_quantity=0.02,
-        open_orders=1, text=b"<b>not bold</b>",
+        open_orders=1, name=b"<b>not bold</b>",
     )  # fmt: skip
     made.event(1, EventType.ACCEPTED, OrderState.OPEN)
     made.fill(1, b"t1")
@@ -109,10 +109,15 @@ async def test_it_follows_the_set_and_says_what_is_wrong_and_when_it_is_old(page
     assert await browser.evaluate("document.getElementById('problems').hidden") is True
     page.observed.words.store(0, 1)
     page.observed.book(200.0, 200.1)
+    page.observed.strategy(text=b"the loss limit of 50 was reached")
     page.show()
     await browser.until("document.getElementById('health').textContent.includes('problem')")
     assert await browser.text("#switch") == "KILL SWITCH ON"
     assert "the kill switch is on" in await browser.text("#problems")
+    assert "may only reduce its positions: the loss limit of 50" in await browser.text("#problems")
+    strategies = await browser.text("#strategies")
+    assert "RUNNING, only reducing" in strategies
+    assert "the loss limit of 50 was reached" in strategies
     assert "200.1" in await browser.text(".ladder")
     await browser.until("document.querySelectorAll('.market path').length >= 2")
     assert browser.complaints == []

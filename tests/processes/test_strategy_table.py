@@ -88,6 +88,23 @@ def test_a_stale_instrument_and_a_failed_strategy_show(rig: StrategyRig, segment
     assert b"ValueError in on_quote" in row.text
 
 
+def test_why_only_reducing_orders_pass_is_said_until_a_person_resets_it(rig: StrategyRig, segment: Segment) -> None:
+    rig.strategy.buy(rig.instrument(), 60_000.1, 0.5)
+    rig.turn()
+    rig.fill(rig.orders[0])
+    rig.runner.set_limits({"max_loss": "10"})
+    rig.mark(59_900.0)
+    rig.wait(0.3)
+    table = StrategyTable(segment)
+    table.publish(rig.container)
+    assert [(row.state, row.text) for row in rows(segment)] == [
+        (RunnerState.RUNNING, b"the loss limit of 10 was reached: 50.05 at the worse end")
+    ] * 2
+    rig.runner.loss.reset()
+    table.publish(rig.container)
+    assert [row.text for row in rows(segment)] == [b"", b""]
+
+
 def test_a_table_that_is_full_keeps_the_first_rows(rig: StrategyRig, segment: Segment) -> None:
     small = Segment.create(NAME + "2", SegmentKind.TABLE, 1, slot_stride(RecordKind.STRATEGY_ROW))
     try:

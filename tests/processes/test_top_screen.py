@@ -14,6 +14,7 @@ from processes import top_blocks
 from processes.health import Health, Look
 from processes.history import History
 from processes.snapshot import BalanceLine, BudgetLine, ConnectionLine, HopLine, KillSwitchLine, Snapshot
+from processes.top_blocks import WIDE
 from processes.top_screen import HELP, VIEWS, Shown, lines
 from tests.processes.snapshots import SUMMARY, fill, market, order, process, snapshot, strategy, venue
 
@@ -97,6 +98,15 @@ def test_what_is_wrong_stands_first() -> None:
     assert "2 problems" in rows[0]
     assert rows[1].startswith("Problems")
     assert any("trader is not running: FAILED: a bug" in row for row in rows[2:6])
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50)])
+def test_a_strategy_that_may_only_reduce_says_why(width: int, height: int) -> None:
+    said = "the loss limit of 50 was reached: 70.00 at the worse end"
+    rows = seen(Shown(), width, height, look(snapshot(strategies=[strategy(text=said)])))
+    assert any("strategy mm may only reduce its positions" in row for row in rows[2:6])
+    assert any(row.startswith("mm ") and " reducing " in row for row in rows)
+    assert width < WIDE or any(row.startswith("mm ") and row.rstrip().endswith(said) for row in rows)
 
 
 def test_what_does_not_fit_is_said() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 
 import pytest
 
 from exchanges.binance.simulator import SimulatorServer
 from exchanges.simulator.orders import Order
+from processes.control import ask
 from processes.exit_codes import ExitCode
 from shm.journal import read_journal
 from shm.layout import EventType, OrderState, ProcessState, Reason, RecordKind, RequestType, Word, client_order_id
@@ -138,6 +140,23 @@ async def test_the_kill_switch_pulls_refuses_and_is_echoed(
     place.words.store(Word.KILL_SWITCH, 2)
     await place.until(lambda: place.row().kill_switch_echo == 2)
     await place.wait_for(place.new(), E.ACCEPTED)
+
+
+async def test_a_gate_that_trips_is_seen_at_once_until_a_person_resets_it(
+    places: Places, market: tuple[SimulatorServer, Client]
+) -> None:
+    place = places()
+    await place.recovered()
+    assert (place.row().state, place.row().text) == (ProcessState.READY, b"")
+    _, client = market
+    for _ in range(2):  # by hand, on this account: together beyond the limit of 5
+        assert (await client.order("BUY", "3", "61900.00", newClientOrderId=""))[0] == 200
+    await place.until(lambda: b"is beyond its limit" in place.row().text)
+    assert place.row().state == ProcessState.READY
+    refused = await place.wait_for(place.new(), E.REJECTED)
+    assert refused.reason == Reason.RISK_POSITION
+    answer = await asyncio.to_thread(ask, place.instance.run_dir, "trading_engine.binance", "risk-reset")
+    assert answer == {"state": "ACTIVE"}
 
 
 async def test_an_event_ring_that_nobody_reads_ends_in_resync_and_recovery(places: Places) -> None:
