@@ -31,11 +31,13 @@ MAX_REPLY_BYTES: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """`headers` has lower-case names: venues change the case with the HTTP version."""
+    """`headers` has lower-case names: venues change the case with the HTTP version. Of a name that comes more than once
+    the last counts there; `set_cookies` has all of theirs, because what stands before a venue sets cookies too."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    set_cookies: tuple[str, ...] = ()
 
 
 class HttpHandler:
@@ -99,7 +101,12 @@ class HttpHandler:
             ) as reply:
                 content = await _read_bounded(reply.content)
                 self.reply_time_ns = monotonic_ns()
-                return HttpReply(reply.status, {k.lower(): v for k, v in reply.headers.items()}, content)
+                return HttpReply(
+                    reply.status,
+                    {k.lower(): v for k, v in reply.headers.items()},
+                    content,
+                    tuple(reply.headers.getall("Set-Cookie", ())),
+                )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failure:
             what = f"{method} {self.base_url}{path}: {_words(failure)}"
             if sent.connected:

@@ -76,6 +76,9 @@ SWEEP_NS: Final = 500_000_000
 PATIENCE_NS: Final = 5_000_000_000
 """How long an answer may be overdue before the venue is asked; the engine settles its own timeouts well before."""
 RESYNC_PAUSE_NS: Final = 1_000_000_000
+IDS_OF_AN_EPOCH: Final = 16_000_000
+"""After so many order ids the trader takes a new epoch. A venue without an amend keeps the legs of replaced orders in
+the counter's upper eight bits (exchanges/grvt/legs.py): however long a trader runs, no counter may grow into them."""
 
 
 class StrategySettings(Protocol):
@@ -332,7 +335,7 @@ class StrategyContainer:
             link.oms.begin_epoch(self.epoch)
 
     def next_order_id(self, strategy_id: int) -> int:
-        """A client order id that was never used. 32 bits of counter last for 136 years at one order per second."""
+        """A client order id that was never used (`IDS_OF_AN_EPOCH`)."""
         self._counter += 1
         base = self._id_bases.get(strategy_id)
         if base is None:
@@ -579,6 +582,8 @@ class StrategyContainer:
         self._next_check_ns = now_ns + CHECK_NS
         if self._loaded:
             self._build_runners()
+        if self._counter >= IDS_OF_AN_EPOCH and not self._stopping:
+            self._renew_epoch(now_ns)
         # Engines refuse everything while the switch is on. To quote on would only fill the rings with refusals.
         halted = "the kill switch is on" if self._words.load(Word.KILL_SWITCH) & 1 else ""
         for link in self.links:
@@ -645,6 +650,14 @@ class StrategyContainer:
         self.log.error("an engine has accepted epoch %d, ours was %d; recovering with %d", accepted, before, self.epoch)
         for link in self.links:
             link.session.doubt("this trader's epoch was replaced", now_ns)
+
+    def _renew_epoch(self, now_ns: int) -> None:
+        """The ids of this epoch are used up: take a new one, and let every engine learn of it by a recovery."""
+        before = self.epoch
+        self.new_epoch(before + 1)
+        self.log.warning("%d order ids of epoch %d are used; recovering with %d", IDS_OF_AN_EPOCH, before, self.epoch)
+        for link in self.links:
+            link.session.doubt("the order ids of this epoch are used up", now_ns)
 
     def _ask_recovery(self, link: VenueLink, now_ns: int) -> None:
         """Publish RECOVER, once what it speaks about is known: instruments, and positions before the first one."""

@@ -23,6 +23,9 @@ from exchanges.grvt.typed_data import LEG_TYPEHASH, ORDER_TYPEHASH, envelope, ke
 V_OFFSET: Final = 27
 NONCES: Final = 1 << 32
 """A nonce is any uint32."""
+ENGINE_NONCES: Final = 3 << 30
+"""Those below are the engine's, counted (nonces.py); the others are for closing orders of the emergency access, drawn
+at random. So the two can never meet, whoever of them is alive."""
 _WORD_OF_BOOL: Final = (word(0), word(1))
 
 

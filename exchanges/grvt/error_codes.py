@@ -1,8 +1,9 @@
 """What a refusal of GRVT means for the request that got it: refused for sure, failed for now, or outcome unknown; and
 why an order ended.
 
-The rule: a request counts as refused only where the venue's own list of codes says that this answer means it. Whatever
-else is no success is UNKNOWN, and settlement asks. Over a socket an error has no HTTP status; the code's own counts.
+The rule: a request counts as refused only where the venue's own list of codes says that this answer means it, or an
+HTTP status of 4xx does. Whatever else is no success is UNKNOWN, and settlement asks. Over a socket an error has no HTTP
+status, so a code that nobody has listed says nothing there, and a listed one means what it means over REST.
 
 Source: error codes and OrderRejectReason of the venue's api-spec.
 
@@ -16,8 +17,8 @@ from typing import Final
 from exchanges.verdict import Outcome, Verdict
 from shm.layout import Reason
 
-UNKNOWN_CODES: Final = frozenset({1002, 1005})
-"""Internal Server Error and Unknown Error: they say nothing about the execution."""
+UNKNOWN_CODES: Final = frozenset({1002, 1005, 3004, 3005, 3006})
+"""Internal Server Error, Unknown Error, and three more of HTTP 500: they say nothing about the execution."""
 
 FAILED_CODES: Final = {
     1000: Reason.VENUE_SIGNATURE,
@@ -37,7 +38,19 @@ REFUSED_CODES: Final = {
     **dict.fromkeys((2060, 2061, 3000, 7304), Reason.VENUE_NOT_TRADING),
     **dict.fromkeys((2400, 2401, 2402), Reason.VENUE_REDUCE_ONLY),
 }
-"""Codes with a reason of their own; every other code of a 4xx is VENUE_REJECTED."""
+"""Codes with a reason of their own."""
+
+OTHER_REFUSALS: Final = frozenset(
+    {
+        *(1003, 1100, 1101, 1102, 1103, 1200),
+        *(2010, 2011, 2020, 2021, 2030, 2031, 2032, 2040, 2041, 2042, 2050, 2051, 2070),
+        *range(2110, 2118),
+        *(2222, *range(2232, 2247)),
+        *(2300, 2301, 2413, 2450, 2451, 2452, 2453),
+        *(3007, 3011, 3013, 3020, 3021, 3030, 3031, 6000),
+    }
+)
+"""Every other code of a 4xx that the calls made here may meet: VENUE_REJECTED."""
 
 NOT_LOGGED_IN: Final = 1000
 """The cookie is not known, or not any more: nothing was carried out, and a login heals it."""
@@ -98,9 +111,9 @@ def classify(status: int | None, code: int) -> Verdict:
         return Verdict(Outcome.FAILED, FAILED_CODES[code])
     if code in REFUSED_CODES:
         return Verdict(Outcome.REFUSED, REFUSED_CODES[code])
-    if status is not None and status >= 500:
-        return Verdict(Outcome.UNKNOWN, Reason.VENUE_STATUS_UNKNOWN)
-    return Verdict(Outcome.REFUSED, Reason.VENUE_REJECTED)
+    if code in OTHER_REFUSALS or (status is not None and 400 <= status < 500):
+        return Verdict(Outcome.REFUSED, Reason.VENUE_REJECTED)
+    return Verdict(Outcome.UNKNOWN, Reason.VENUE_STATUS_UNKNOWN)
 
 
 def end_reason(word: str) -> Reason:

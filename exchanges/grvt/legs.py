@@ -1,9 +1,9 @@
 """One order of ours, one after another at the venue: legs, and what they traded together.
 
 GRVT has no amend. A replaced order lives on as another order of the venue, of the same client order id with another
-leg number in it: bits 24 to 31, which our counter leaves free (16.7 million orders a trader start). So every leg can be
-asked for by itself, a remembered cancel of one leg never kills the next, and the number survives every restart at the
-venue, where the truth is.
+leg number in it: bits 24 to 31, which our counter leaves free (a trader takes a new epoch before it has counted to 16.7
+million, strategy/container.py). So every leg can be asked for by itself, a remembered cancel of one leg never kills the
+next, and the number survives every restart at the venue, where the truth is.
 
 The rule: facts count for the order as a whole: its quantity and traded quantity are the present leg's and what the legs
 before it traded. Of an earlier leg only fills are news. Where a leg is seen whose forerunners are not known here (after

@@ -420,6 +420,8 @@ class OrderCodec:
             fact.order_state = OrderState.CANCELED
         if fact.order_state in (OrderState.CANCELED, OrderState.REJECTED) and fact.reason == Reason.VENUE_EXPIRED:
             fact.order_state = OrderState.EXPIRED
+        if fact.order_state == OrderState.REJECTED and not fact.reason:
+            fact.reason = Reason.VENUE_REJECTED  # the venue names none: rejected all the same
         if wire and (leg_of(wire) or self.legs.watch_of(fact.client_order_id) is not None):
             self._count_for_the_order(fact, leg_of(wire), int(order.signature.expiration))
         return fact

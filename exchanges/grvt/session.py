@@ -2,9 +2,12 @@
 
 The rules
 - A login that fails is HTTP 200 without a cookie, so the cookie alone tells. Such an answer is the venue's no: the key
-  is wrong, or this place may not log in, and trying again changes nothing.
+  is wrong, or this place may not log in, and trying again changes nothing. A body that is not the venue's (the page of
+  something that stands before it) is nobody's no.
+- What stands before the venue may set cookies of its own, before or behind ours, with attributes of any kind.
 - The cookie's own Expires says how long it lives, in UTC. It is renewed when nine tenths of that have passed; the old
-  one stays in use until the new one is there. There is no other way to renew than to log in again.
+  one stays in use until the new one is there. There is no other way to renew than to log in again. A cookie that comes
+  with an end in the past says that this host's clock is wrong, and counts as one without an end.
 - Nobody documents what becomes of a socket whose cookie ends: one that is closed then comes back with the new one.
 
 Source: https://api-docs.grvt.io, "Authentication"; header, body and failure as the venue's SDK and others read them.
@@ -16,9 +19,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
-from http.cookies import CookieError, SimpleCookie
 from logging import Logger
 from typing import Final
 
@@ -104,11 +106,13 @@ class Session:
             error = error_of(reply.body)
             raise VenueUnavailable(f"POST {LOGIN}: HTTP {reply.status} {error.message}".rstrip())
         said = _read(reply.body)
-        token, life_s = self._cookie(reply.headers.get("set-cookie", ""))
+        token, life_s = self._cookie(reply.set_cookies)
         if not token:
+            if said is None:
+                raise VenueUnavailable(f"POST {LOGIN}: neither a cookie nor an answer of the venue's came")
             message = said.error or said.status or "no cookie came"
             raise VenueRefused(f"login: {message}", http_status=200, reason=Reason.VENUE_SIGNATURE)
-        self.account = self._configured or said.sub_account_id
+        self.account = self._configured or (said.sub_account_id if said is not None else "")
         if not self.account.isdigit():
             raise ConfigurationError("venues.grvt.account is missing, and the login does not name the key's account")
         self._headers = {
@@ -125,7 +129,7 @@ class Session:
         and an edge in trouble may word it like one. Raises VenueRefused where the key is no longer good."""
         pause_s = FIRST_PAUSE_S
         while True:
-            await asyncio.sleep(max(self._renew_s - self._clock(), 0.01))
+            await asyncio.sleep(max(self._renew_s - self._clock(), FIRST_PAUSE_S))
             try:
                 await self.log_in()
                 pause_s = FIRST_PAUSE_S
@@ -137,23 +141,30 @@ class Session:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    def _cookie(self, header: str) -> tuple[str, float]:
-        """Token and life in seconds; no token where the header has none of ours."""
-        try:
-            cookie = SimpleCookie(header)
-        except CookieError:
-            return "", 0.0
-        if COOKIE not in cookie:
-            return "", 0.0
-        try:
-            life_s = parsedate_to_datetime(cookie[COOKIE]["expires"]).timestamp() - self._clock()
-        except (ValueError, TypeError):
-            life_s = LIFE_WHERE_UNSAID_S
-        return cookie[COOKIE].value, max(life_s, 0.0)
+    def _cookie(self, lines: Sequence[str]) -> tuple[str, float]:
+        """Token and life in seconds, of the Set-Cookie header that has ours; no token where none has."""
+        for line in lines:
+            pair, *attributes = line.split(";")
+            name, _, token = (part.strip() for part in pair.partition("="))
+            if name == COOKIE and token:
+                return token, self._life_s(attributes)
+        return "", 0.0
+
+    def _life_s(self, attributes: Sequence[str]) -> float:
+        for attribute in attributes:
+            name, _, text = attribute.partition("=")
+            if name.strip().lower() == "expires":
+                try:
+                    life_s = parsedate_to_datetime(text.strip()).timestamp() - self._clock()
+                except (ValueError, TypeError):
+                    break
+                return life_s if life_s > 0 else LIFE_WHERE_UNSAID_S
+        return LIFE_WHERE_UNSAID_S
 
 
-def _read(body: bytes) -> LoginReply:
+def _read(body: bytes) -> LoginReply | None:
+    """None: no JSON object."""
     try:
         return msgspec.json.decode(body, type=LoginReply)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return LoginReply()
+        return None

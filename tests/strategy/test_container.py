@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
+from exchanges.grvt.legs import LARGEST_COUNTER
 from shm.layout import (
     EventType,
     MarketStatusCode,
@@ -25,6 +26,7 @@ from shm.layout import (
     strategy_of,
 )
 from strategy.abstract_strategy import AbstractStrategy
+from strategy.container import IDS_OF_AN_EPOCH
 from strategy.limits import ChangedLimits, values_of
 from strategy.loader import StrategyLoadError
 from strategy.order import Order
@@ -683,6 +685,40 @@ def test_another_epoch_makes_the_trader_withdraw_take_a_newer_one_and_recover(wo
     world.turn()
     assert buy(probe).state == OrderState.PENDING_NEW
     assert epoch_of(world.take_requests()[-1].client_order_id) == 10
+
+
+def test_a_trader_that_used_up_the_ids_of_its_epoch_goes_on_with_the_next(world: World, probe: Probe) -> None:
+    assert world.container is not None
+    resting = buy(probe)
+    request = world.take_requests()[-1]
+    world.accept(request)
+    world.turn()
+    before = world.container.epoch
+    world.container._counter = IDS_OF_AN_EPOCH - 1
+    last = buy(probe)
+    world.turn(0.01)
+    assert world.container.epoch == before + 1
+    assert buy(probe).reason == Reason.NOT_READY
+
+    def still_there() -> None:
+        fields = {"order_state": OrderState.OPEN, "price": request.price, "quantity": request.quantity}
+        world.send_event(EventType.STATUS, request, **fields)
+
+    assert world.answer_recover(still_there).epoch == before + 1
+    world.quote()
+    world.turn()
+    following = buy(probe)
+    assert following.state == OrderState.PENDING_NEW
+    request = world.take_requests()[-1]
+    assert (request.client_order_id, request.epoch) == (following.client_order_id, before + 1)
+    assert (epoch_of(last.client_order_id), epoch_of(following.client_order_id)) == (before, before + 1)
+    assert following.client_order_id & 0xFFFF_FFFF < 10
+    assert resting.state == OrderState.PENDING_CANCEL, "quotes are pulled while a venue is recovered, and known after"
+
+
+def test_the_ids_of_an_epoch_leave_the_bits_of_a_replaced_orders_legs_free() -> None:
+    most_between_two_looks = 500_000
+    assert IDS_OF_AN_EPOCH + most_between_two_looks <= LARGEST_COUNTER
 
 
 def test_an_engine_that_forgot_our_epoch_is_recovered(world: World, probe: Probe) -> None:

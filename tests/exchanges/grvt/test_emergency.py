@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from exchanges.grvt.emergency import GrvtEmergency
+from exchanges.grvt.auth import ENGINE_NONCES, NONCES
+from exchanges.grvt.emergency import GrvtEmergency, closing_nonce
 from exchanges.grvt.simulator import SimulatorOptions, SimulatorServer, serve
 from tests.exchanges.grvt.live_engine import LiveEngine, context, live
 from tests.exchanges.grvt.simulator_client import order
@@ -48,3 +49,10 @@ async def test_own_orders_and_the_position_go_and_a_foreign_order_stays(
     requests = server.truth()["requests"]
     assert requests.get("v2/bulk_orders", 0) == with_foreign  # one call for exactly ours, where others have orders too
     assert (requests.get("v1/cancel_all_orders", 0), requests.get("v1/cancel_order", 0)) == (not with_foreign, 0)
+
+
+def test_a_closing_order_has_a_nonce_that_no_engine_uses() -> None:
+    drawn = {closing_nonce() for _ in range(2000)}
+    assert min(drawn) >= ENGINE_NONCES
+    assert max(drawn) < NONCES
+    assert len(drawn) > 1990

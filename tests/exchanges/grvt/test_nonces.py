@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchanges.adapter import ConfigurationError
-from exchanges.grvt.auth import NONCES
+from exchanges.grvt.auth import ENGINE_NONCES, NONCES
 from exchanges.grvt.nonces import BLOCK, NonceSource
 
 
@@ -35,13 +35,19 @@ def test_the_end_of_a_block_is_on_disk_before_its_first_nonce_is_out(tmp_path: P
     assert int(path.read_text()) == 7 + 2 * BLOCK
 
 
-def test_numbers_go_round_at_the_end_of_uint32(tmp_path: Path) -> None:
+def test_numbers_go_round_before_those_of_the_emergency_access(tmp_path: Path) -> None:
     path = tmp_path / "grvt.nonce"
-    path.write_text(f"{NONCES - 2}\n")
+    path.write_text(f"{ENGINE_NONCES - 2}\n")
     source = NonceSource(path)
-    assert [source.take() for _ in range(4)] == [NONCES - 2, NONCES - 1, 0, 1]
+    assert [source.take() for _ in range(4)] == [ENGINE_NONCES - 2, ENGINE_NONCES - 1, 0, 1]
     assert int(path.read_text()) == BLOCK - 2
     assert NonceSource(path).take() == BLOCK - 2
+
+
+def test_a_file_that_counted_into_those_of_the_emergency_access_goes_round_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "grvt.nonce"
+    path.write_text(f"{ENGINE_NONCES + 5}\n")
+    assert NonceSource(path).take() == 5
 
 
 @pytest.mark.parametrize("text", ["", "abc", "-1", str(NONCES), "1 2", "\xff"])

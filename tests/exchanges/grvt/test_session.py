@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from types import SimpleNamespace
@@ -44,7 +45,9 @@ class Edge:
 
     async def _on_login(self, request: web.Request) -> web.Response:
         self.bodies.append(await request.json())
-        return web.json_response(self.answer["body"], status=self.answer["status"], headers=self.answer["headers"])
+        body = self.answer["body"]
+        text = body if isinstance(body, str) else json.dumps(body)
+        return web.Response(text=text, status=self.answer["status"], headers=self.answer["headers"])
 
     def session(self, account: str = "", **options: Any) -> Session:
         return Session(self.http, SimpleNamespace(api_key="key", secret="s"), account, LOG, **options)
@@ -131,6 +134,42 @@ async def test_an_answer_without_our_cookie_is_a_refusal(headers: dict[str, str]
     async with Edge(headers=headers) as edge:
         with pytest.raises(VenueRefused, match="login: success"):
             await edge.session().log_in()
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        ("AWSALB=x; Expires=Mon, 01 Jan 2035 00:00:00 GMT; Path=/", "", "__cf_bm=y; HttpOnly; Secure; Partitioned"),
+        ("", "gravity_old=z; Path=/", "a=b"),
+    ],
+)
+async def test_our_cookie_is_found_among_those_of_what_stands_before_the_venue(others: tuple[str, ...]) -> None:
+    ours = "gravity=tok.en==; Path=/; expires=Wed, 06-Jan-2027 10:00:00 GMT; Partitioned; SameSite=None"
+    headers = [("Set-Cookie", line or ours) for line in others]
+    now = [JANUARY - 100.0]
+    async with Edge(headers=headers) as edge:
+        session = edge.session(clock=lambda: now[0])
+        await session.log_in()
+        assert session.headers["Cookie"] == "gravity=tok.en=="
+        now[0] = JANUARY - 1.0
+        assert session.good
+        now[0] = JANUARY + 1.0
+        assert not session.good
+
+
+@pytest.mark.parametrize("body", ["<html>be right back</html>", "", "[]"])
+async def test_a_page_of_something_else_is_no_refusal_of_the_venue(body: str) -> None:
+    async with Edge(body=body) as edge:
+        with pytest.raises(VenueUnavailable, match="neither a cookie nor an answer"):
+            await edge.session().log_in()
+
+
+async def test_a_clock_that_is_far_ahead_does_not_make_a_storm_of_logins() -> None:
+    async with Edge(headers=cookie()) as edge:
+        session = edge.session(clock=lambda: JANUARY + 7200.0)
+        await session.ensure()
+        await session.ensure()
+        assert (session.good, session.logins) == (True, 1)
 
 
 async def test_a_cookie_without_an_end_is_renewed_often_enough() -> None:
