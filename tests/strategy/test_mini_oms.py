@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import random
+import tracemalloc
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -485,17 +487,47 @@ def test_recovery_finds_orders_that_the_venue_did_not_mention() -> None:
     assert other.state == OrderState.UNKNOWN and desk.order.state == OrderState.OPEN
 
 
-def test_memory_is_bounded_and_late_events_of_aged_orders_are_counted() -> None:
+def end_orders(oms: MiniOMS, counters: Iterable[int]) -> None:
+    for counter in counters:
+        order = oms.create(client_order_id(INSTANCE, 1, 1, counter), 1, INSTRUMENT, Side.BUY, 10000, 1, 0)
+        oms.apply(event(EventType.REJECTED, order.client_order_id), INSTRUMENT, 1)
+
+
+def test_late_events_of_aged_orders_are_counted_as_long_as_their_ids_are_kept() -> None:
     told = Listener()
     oms = MiniOMS(INSTANCE, told)
     total = mini_oms.CLOSED_KEPT + mini_oms.AGED_KEPT + 100
-    for counter in range(total):
-        order = oms.create(client_order_id(INSTANCE, 1, 1, counter), 1, INSTRUMENT, Side.BUY, 10000, 1, 0)
-        oms.apply(event(EventType.REJECTED, order.client_order_id), INSTRUMENT, 1)
-    assert len(oms.orders) == 0 and len(oms.closed) == mini_oms.CLOSED_KEPT and len(oms._aged) == mini_oms.AGED_KEPT
+    end_orders(oms, range(total))
+    assert len(oms.orders) == 0 and len(oms.closed) == mini_oms.CLOSED_KEPT
     assert oms.final_states[OrderState.REJECTED] == total == oms.created
-    oms.apply(event(EventType.FILL, client_order_id(INSTANCE, 1, 1, total - 5000), trade_id=b"1"), INSTRUMENT, 1)
-    assert oms.late_events == 1 and not told.fills
+    for counter in (100, total - 5000, total - mini_oms.CLOSED_KEPT - 1):
+        oms.apply(event(EventType.FILL, client_order_id(INSTANCE, 1, 1, counter), trade_id=b"1"), INSTRUMENT, 1)
+    assert oms.late_events == 3 and not told.fills
+    assert oms.apply(event(EventType.ACCEPTED, client_order_id(INSTANCE, 1, 1, 99)), INSTRUMENT, 1) is not None
+    assert oms.late_events == 3
+
+
+def test_memory_does_not_grow_once_the_closed_orders_are_as_many_as_are_kept() -> None:
+    """What a soak sees of a trader: from here on each order that closes takes the room of one that is forgotten."""
+
+    class Deaf(Listener):
+        """Keeps nothing of what it is told."""
+
+        def on_order(self, order: Order) -> None: ...
+
+    oms = MiniOMS(INSTANCE, Deaf())
+    warm, more = mini_oms.CLOSED_KEPT + 500, mini_oms.AGED_KEPT + 1_000
+    end_orders(oms, range(warm))
+    gc.collect()
+    tracemalloc.start()
+    try:
+        end_orders(oms, range(warm, warm + mini_oms.CLOSED_KEPT))  # all that is kept was made under these eyes
+        before, _ = tracemalloc.get_traced_memory()
+        end_orders(oms, range(warm + mini_oms.CLOSED_KEPT, warm + more))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 16 * more, "the smallest object has 16 bytes; tables of what is kept change their size"
 
 
 def test_an_order_that_aged_out_ends_without_the_collector() -> None:
