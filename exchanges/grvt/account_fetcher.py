@@ -226,9 +226,33 @@ class GrvtAccountFetcher:
         """Cancel these by the venue's ids, a hundred with one token. The names of the lists are the api-spec's; its
         prose has others, so whoever calls this looks afterwards what still stands."""
         for start in range(0, len(exchange_order_ids), BULK_LIMIT):
-            ids = list(exchange_order_ids[start : start + BULK_LIMIT])
-            body = {"orders": [], "order_i_ds": ids, "client_order_i_ds": []}
-            await self._call(BULK, body, Lane.CANCEL, bucket=CANCELS)
+            await self._bulk(exchange_order_ids[start : start + BULK_LIMIT], [])
+
+    async def bulk_orders(
+        self, exchange_order_ids: Sequence[str], creates: Sequence[Mapping[str, Any]]
+    ) -> list[OrderEvent]:
+        """Cancel orders by the venue's ids, then create others of one instrument, at most a hundred of each, in one
+        call. creates: bodies as `OrderCodec.encode_new` makes them. Returns a STATUS (PENDING) for each that was taken.
+
+        Not atomic: a create that is refused brings no canceled order back, and one that was taken may be rejected on
+        the stream. VenueRefused: nothing of the call was carried out. VenueUnavailable: nobody knows, each order for
+        itself: ask for each by its id. A create costs what it costs alone; all cancels together cost one token. So the
+        engine sends creates one by one (oms.py), and this is for callers with orders of their own."""
+        if max(len(exchange_order_ids), len(creates)) > BULK_LIMIT:
+            raise ValueError(f"bulk_orders takes {BULK_LIMIT} cancels and {BULK_LIMIT} creates, not more")
+        return await self._read(self._codec.decode_bulk, await self._bulk(exchange_order_ids, creates))
+
+    async def _bulk(self, exchange_order_ids: Sequence[str], creates: Sequence[Mapping[str, Any]]) -> bytes:
+        body = {
+            "orders": [create["order"] for create in creates],
+            "order_i_ds": list(exchange_order_ids),
+            "client_order_i_ds": [],
+        }
+        costs = {CREATES: len(creates)} if creates else {}
+        if exchange_order_ids:
+            costs[CANCELS] = 1
+        lane, bucket = (Lane.NEW, CREATES) if creates else (Lane.CANCEL, CANCELS)
+        return await self._call(BULK, body, lane, bucket=bucket, costs=costs)
 
     async def forbid(self, client_order_id: int) -> int:
         """Let the venue kill this order's present leg should its create still arrive; for how long it will, ns."""
@@ -257,11 +281,17 @@ class GrvtAccountFetcher:
         return self._codec.decode_answer(reply.status, reply.body)
 
     async def _call(
-        self, route: str, query: Mapping[str, Any], lane: Lane = Lane.QUERY, *, bucket: str = QUERIES
+        self,
+        route: str,
+        query: Mapping[str, Any],
+        lane: Lane = Lane.QUERY,
+        *,
+        bucket: str = QUERIES,
+        costs: Mapping[str, int] | None = None,
     ) -> bytes:
-        """Body of the answer."""
+        """Body of the answer. bucket: the one that a refusal for the rate shuts; costs: one of it where not given."""
         asked_ns = self._clock.now_ns()
-        until = self._budget.admit(lane, {bucket: 1}, asked_ns)
+        until = self._budget.admit(lane, {bucket: 1} if costs is None else costs, asked_ns)
         if until:
             raise VenueUnavailable(f"{route}: rate limit, not before {(until - asked_ns) / 1e9:.1f} s from now")
         session = self._session

@@ -25,8 +25,13 @@ alive on the stream and told so (`contradictions`), and the next audit looks too
 create never.
 
 There is no amend: a REPLACE is a cancel and a new order, one after the other (replacement.py). The venue's own
-"cancel-replace" in one bulk call is not that: it creates whatever became of the cancel, so two could live at once. Bulk
-calls cancel here, and create nothing: of creates they save no token, and one refusal takes all of a call with it.
+"cancel-replace" in one bulk call is not that: it creates whatever became of the cancel, so two could live at once.
+
+New orders go one by one, also where a strategy sends a set of quotes in one turn. A bulk call of theirs would save
+nothing: each costs a create token of its own in it, and frames that leave in one turn over an open socket are one
+write. It would cost something: one order that is malformed by itself refuses the whole call, and a lost answer makes
+all of them unknown at once. Bulk calls cancel here, where all together cost one token (`_cancel_some`). Whoever wants
+creates in one call has them in `GrvtAccountFetcher.bulk_orders`.
 
 The venue's switch: cancel_on_disconnect counts down for the whole account, so arming any symbol arms all.
 

@@ -2,7 +2,7 @@
 
 What is counted, per account: creates, cancels and queries, each in a bucket of its own. The venue keeps separate limits
 for create and cancel by tier, and publishes no numbers: those below are what other clients assume, and the config may
-name the account's own (`requests_per_second`). One bulk call counts as a single cancel, however many it carries.
+name the account's own (`requests_per_second`). The cancels of a bulk call count as one, its creates each for itself.
 
 What a refusal (1006, HTTP 429) means here: new orders and queries rest for QUIET_NS, cancels go on one at a time,
 rarely (`exchanges/rate_limit.py`).

@@ -18,6 +18,7 @@ from exchanges.grvt.legs import Legs, UnknownLegs, leg_of, order_of
 from exchanges.grvt.messages import RpcError
 from exchanges.grvt.order_messages import (
     AckReply,
+    BulkReply,
     CancelStatus,
     Fill,
     FillsReply,
@@ -127,6 +128,7 @@ class OrderCodec:
         self._order_reply = msgspec.json.Decoder(OrderReply)
         self._orders = msgspec.json.Decoder(OrdersReply)
         self._ack = msgspec.json.Decoder(AckReply)
+        self._bulk = msgspec.json.Decoder(BulkReply)
         self._fill = msgspec.json.Decoder(Fill)
         self._fills = msgspec.json.Decoder(FillsReply)
         self._cancel_status = msgspec.json.Decoder(CancelStatus)
@@ -367,6 +369,11 @@ class OrderCodec:
     def decode_fill_ids(self, body: bytes) -> set[str]:
         """Client order ids of a page of fill_history, as the venue has them. Raises MalformedMessage."""
         return {str(fill.client_order_id) for fill in decode(self._fills, body, "fill_history").result}
+
+    def decode_bulk(self, body: bytes, receive_time_ns: int) -> list[OrderEvent]:
+        """Answer of bulk_orders: STATUS of each created order, which says PENDING. Raises MalformedMessage."""
+        facts = [self._order_fact(order, receive_time_ns) for order in decode(self._bulk, body, "bulk_orders").orders]
+        return [fact for fact in facts if fact is not None]
 
     def decode_create_time(self, body: bytes) -> int:
         """Of an answer of order: when it was created, ns UTC. Raises MalformedMessage."""

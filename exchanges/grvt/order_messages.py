@@ -100,6 +100,13 @@ class AckReply(Struct, frozen=True):
     result: Ack
 
 
+class BulkReply(Struct, frozen=True):
+    """Answer of bulk_orders, without `result` around it: an order for each create, PENDING, an ack for each cancel."""
+
+    orders: list[Order] = []
+    cancel_acks: list[Ack] = []
+
+
 class Fill(Struct, frozen=True):
     """Element of fill_history, feed of v1.fill. A negative fee is a rebate; fee_currency came late."""
 

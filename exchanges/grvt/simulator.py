@@ -81,7 +81,8 @@ class SimulatorOptions:
     """How the simulator is set up. Money and rates are decimal text; `speed` scales the market's own time.
 
     speed_bump_ms: how long a create that is not post-only waits before it reaches the book. cookie_life_s: of a login.
-    create_limit, cancel_limit: a second and account."""
+    create_limit, cancel_limit: a second and account. rest_status: of what is left of an order that may not rest,
+    CANCELLED or REJECTED (the venue's own word for it is not documented)."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -97,11 +98,14 @@ class SimulatorOptions:
     cookie_life_s: float = COOKIE_LIFE_S
     create_limit: int = 100
     cancel_limit: int = 100
+    rest_status: str = "CANCELLED"
 
     def __post_init__(self) -> None:
         check_options(self, ("wallet_balance", "maker_fee", "taker_fee"))
         if math.isinf(self.speed):
             raise SimulatorError("simulator speed inf: a generated market has no end, expected a finite speed")
+        if self.rest_status not in ("CANCELLED", "REJECTED"):
+            raise SimulatorError(f"simulator rest_status {self.rest_status!r}: expected CANCELLED or REJECTED")
         for key in self.api_keys:
             if not key.account.isdigit():
                 raise SimulatorError(f"simulator account {key.account!r}: expected the number of a sub account")
@@ -128,6 +132,7 @@ class SimulatorServer(LoopbackServer):
             CHAIN_IDS["simulator"],
             options.create_limit,
             options.cancel_limit,
+            rest_status=options.rest_status,
         )
         super().__init__(options.host, options.port, self.venue.faults, self.venue.messages)
         self.hub = StreamHub(self.venue)

@@ -36,6 +36,10 @@ class ApiKey:
     secret: str
     account: str = "2147050003876484"
     """Number of the sub account."""
+    may_trade: bool = True
+    """Whether the signer was made with the permission to trade."""
+    signer_ends_s: float = 0.0
+    """When the signer's key ends, UTC; 0: never."""
 
     @property
     def signer(self) -> str:

@@ -45,6 +45,16 @@ _LATE: Final = {
     Refusal.NO_MARKET: "MARKET_CANCEL",
 }
 """reject_reason of what the matching engine refuses."""
+_LATE_IN_BULK: Final = {
+    2012: "OVERLAPPING_CLIENT_ORDER_ID",
+    2060: "INSTRUMENT_DEACTIVATED",
+    2080: "BELOW_MARGIN",
+    2081: "EXCEED_MAX_POSITION_SIZE",
+    2090: "TOO_MANY_MAKER_ORDERS",
+    2400: "FAIL_REDUCE_ONLY",
+    2401: "FAIL_REDUCE_ONLY",
+}
+"""reject_reason of an order of a bulk call that a create of its own would have refused at once; others have none."""
 
 
 def create(venue: Venue, call: Call) -> Any:
@@ -151,7 +161,7 @@ def read_order(venue: Venue, call: Call, order: Any) -> WireOrder:
     client_order_id = str(metadata.get("client_order_id") or "")
     if not client_order_id.isdigit() or not 0 < int(client_order_id) < 1 << 64:
         raise VenueError(2011)
-    wire.client_order_id = client_order_id
+    wire.client_order_id, wire.rest_status = client_order_id, venue.rest_status
     if wire.time_in_force not in _TIMES_IN_FORCE:
         raise VenueError(2030)
     if wire.post_only and wire.time_in_force not in ("GOOD_TILL_TIME", "RETAIL_PRICE_IMPROVEMENT"):
@@ -218,6 +228,10 @@ def check_signature(venue: Venue, wire: WireOrder, raw: dict[str, Any]) -> None:
     key = venue.sessions.by_signer.get(signature["signer"])
     if key is None or key.account != wire.account:
         raise VenueError(2000)
+    if not key.may_trade:
+        raise VenueError(1400)
+    if key.signer_ends_s and key.signer_ends_s <= time.time():
+        raise VenueError(2004)
     if int(signature["expiration"]) <= time.time_ns():
         raise VenueError(2001)
     leg = Leg(
@@ -301,7 +315,8 @@ def cancel_all(venue: Venue, call: Call) -> Any:
 
 
 def bulk(venue: Venue, call: Call) -> Any:
-    """All cancels, then all creates: not atomic."""
+    """All cancels, then all creates: not atomic. What is wrong with the form or the signature of one order refuses the
+    whole call before anything is carried out; whatever else is wrong with one rejects that one, on the stream."""
     account = call.owner()
     body = call.body
     orders = body.get("orders") or []
@@ -331,8 +346,8 @@ def bulk(venue: Venue, call: Call) -> Any:
     for wire in wires:
         try:
             answers.append(accept(venue, wire))
-        except VenueError:
-            reject(venue, wire, "UNSPECIFIED", time.time_ns())
+        except VenueError as error:
+            reject(venue, wire, _LATE_IN_BULK.get(error.code, "UNSPECIFIED"), time.time_ns())
             answers.append(pending(wire))
     return {"orders": answers, "cancel_acks": [{"ack": True}] * (len(by_id) + len(by_client))}
 

@@ -61,7 +61,7 @@ def order_reply(order: Order) -> dict[str, Any]:
     """An order of the exchange as it is now, or was in a report."""
     wire: WireOrder = order.request.venue
     working = order.remaining if order.state.is_open else Decimal(0)
-    status = "OPEN" if order.state.is_open else ("FILLED" if not order.remaining else "CANCELLED")
+    status = "OPEN" if order.state.is_open else ("FILLED" if not order.remaining else wire.end_status(order))
     reason = "UNSPECIFIED" if order.state.is_open or status == "FILLED" else wire.end_reason(order)
     return _order(
         wire,

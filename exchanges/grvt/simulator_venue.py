@@ -72,6 +72,16 @@ class WireOrder:
     create_ns: int
     cancel_reason: str = "CLIENT_CANCEL"
     """Who or what canceled it, known at the moment it happens."""
+    rest_status: str = "CANCELLED"
+    """Status of what is left of an order that may not rest."""
+
+    @property
+    def may_rest(self) -> bool:
+        return not self.market and self.time_in_force not in ("IMMEDIATE_OR_CANCEL", "FILL_OR_KILL")
+
+    def end_status(self, order: Order) -> str:
+        """Of an order that ended with something left of it."""
+        return "CANCELLED" if self.may_rest or order.state is OrderState.CANCELED else self.rest_status
 
     def end_reason(self, order: Order) -> str:
         """reject_reason of an order that ended with something left of it."""
@@ -155,6 +165,8 @@ class Venue:
     """By route and code, like "v1/create_order 1000"."""
     faults: FaultRegistry = field(default_factory=lambda: FaultRegistry(KINDS))
     messages: MessageLog = field(default_factory=MessageLog)
+    rest_status: str = "CANCELLED"
+    """Nobody outside knows whether what is left of an IOC order that never was open ends so, or as REJECTED."""
     submit: Callable[[WireOrder], None] = lambda wire: None
     send_order: Callable[[dict[str, Any]], None] = lambda order: None
     send_cancel: Callable[[dict[str, Any]], None] = lambda outcome: None

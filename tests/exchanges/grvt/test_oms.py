@@ -95,6 +95,19 @@ async def test_what_does_not_fill_at_once_expires(
     check_agreement(server, engine)
 
 
+async def test_what_the_venue_calls_rejected_after_a_trade_is_no_rejection_here(tmp_path: Path) -> None:
+    async with await serve(options(rest_status="REJECTED")) as server, live(server, tmp_path) as engine:
+        server.freeze()
+        bid, ask = best(server)
+        never = engine.order(bid - FAR, 10, time_in_force=TimeInForce.IOC)
+        assert (await engine.told_of(never, E.EXPIRED)).cumulative_quantity == 0
+        partly = engine.order(ask, 10_000, time_in_force=TimeInForce.IOC)
+        expired = await engine.told_of(partly, E.EXPIRED)
+        assert 0 < expired.cumulative_quantity < 10_000
+        assert engine.gate.net_position(PERPETUAL.id) == expired.cumulative_quantity
+        check_agreement(server, engine)
+
+
 async def test_a_market_order_fills(server: SimulatorServer, engine: LiveEngine) -> None:
     order_id = engine.order(0, 10, order_type=OrderType.MARKET, side=Side.SELL)
     await engine.told_of(order_id, E.FILL)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from tests.exchanges.grvt.simulator_client import BTC, OTHER_KEY, SUB, logged_in, next_id, order, until
+from tests.exchanges.grvt.simulator_client import BTC, DEMO_KEY, OTHER_KEY, SUB, logged_in, next_id, order, until
 
 
 async def best(client, side: int) -> str:
@@ -94,6 +96,18 @@ async def test_what_finds_nothing_to_take_is_canceled_with_its_reason(terms, rea
         assert (ended["state"]["status"], ended["state"]["reject_reason"]) == ("CANCELLED", reason)
 
 
+@pytest.mark.parametrize("status", ["CANCELLED", "REJECTED"])
+async def test_how_the_rest_of_an_order_that_may_not_rest_ends_can_be_chosen(status: str) -> None:
+    async with logged_in(rest_status=status) as client, client.socket() as socket:
+        await socket.subscribe("v1.order", SUB)
+        for terms in ({"time_in_force": "IMMEDIATE_OR_CANCEL"}, {"time_in_force": "FILL_OR_KILL"}):
+            await client.create(price=await far(client, 1), **terms)
+            assert (await socket.order_until("CANCELLED", "REJECTED"))["state"]["status"] == status
+        made = await client.create(price=await far(client, 1), post_only=True)
+        await client.post("v1/cancel_order", sub_account_id=SUB, client_order_id=made["metadata"]["client_order_id"])
+        assert (await socket.order_until("CANCELLED", "REJECTED"))["state"]["status"] == "CANCELLED"
+
+
 async def test_the_acknowledgement_of_a_cancel_comes_for_anything_and_the_stream_tells_the_truth() -> None:
     async with logged_in() as client, client.socket() as socket:
         await socket.subscribe("v1.order", SUB)
@@ -178,6 +192,54 @@ async def test_bulk_cancels_first_and_creates_then_and_is_not_atomic() -> None:
         assert (await client.post("v2/bulk_orders", sub_account_id=SUB, orders=[trigger]))[1]["code"] == 2236
         many = {"order_ids": ["0x01"] * 101}
         assert (await client.post("v2/bulk_orders", sub_account_id=SUB, **many))[1]["code"] == 2235
+
+
+async def test_a_bulk_call_that_is_wrong_by_itself_carries_nothing_out() -> None:
+    async with logged_in(symbols=(BTC, "ETH_USDT_Perp"), create_limit=4) as client:
+        await client.create(price=await far(client, 1), post_only=True)
+        await until(lambda: client.server.exchange.open_orders(SUB))
+        (old,) = await client.open_orders()
+        good = order(price="50000.0", post_only=True)
+        wrong = [
+            (order(symbol="ETH_USDT_Perp", price="2000.0"), 2234),
+            (order(price="50000.0", signed={"size": "0.02"}), 2002),
+            (order(price="50000.0", client_order_id="0"), 2011),
+        ]
+        for bad, code in wrong:
+            answer = await client.post(
+                "v2/bulk_orders", sub_account_id=SUB, orders=[good, bad], order_ids=[old["order_id"]]
+            )
+            assert answer[1]["code"] == code
+        many = [order(price="50000.0", post_only=True) for _ in range(4)]  # one token of the second is spent
+        assert (await client.post("v2/bulk_orders", sub_account_id=SUB, orders=many))[1]["code"] == 1006
+        assert await client.open_orders() == [old]
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        ({"client_order_id": "77"}, "OVERLAPPING_CLIENT_ORDER_ID"),
+        ({"size": "500.0"}, "BELOW_MARGIN"),
+        ({"reduce_only": True}, "FAIL_REDUCE_ONLY"),
+        ({"price": "50000.05"}, "UNSPECIFIED"),
+    ],
+)
+async def test_an_order_of_a_bulk_call_that_cannot_be_is_rejected_on_the_stream(second: dict, reason: str) -> None:
+    async with logged_in() as client, client.socket() as socket:
+        await socket.subscribe("v1.order", SUB)
+        first = order(price="50000.0", post_only=True, client_order_id="77")
+        other = order(**{"price": "50000.0", "post_only": True, **second})
+        answer = await client.post("v2/bulk_orders", sub_account_id=SUB, orders=[first, other])
+        assert [entry["state"]["status"] for entry in answer[1]["orders"]] == ["PENDING", "PENDING"]
+        assert (await socket.order_until("REJECTED"))["state"]["reject_reason"] == reason
+        assert (await socket.order_until("OPEN"))["metadata"]["client_order_id"] == "77"
+
+
+@pytest.mark.parametrize(("key", "code"), [({"may_trade": False}, 1400), ({"signer_ends_s": 1.0}, 2004)])
+async def test_a_signer_that_may_not_trade_any_more_is_told_why(key: dict, code: int) -> None:
+    async with logged_in(api_keys=(dataclasses.replace(DEMO_KEY, **key),)) as client:
+        status, body = await client.post("v1/create_order", order=order())
+        assert (status, body["code"]) == (403, code)
 
 
 BAD = {
