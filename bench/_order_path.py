@@ -31,6 +31,8 @@ from _measure import Samples, pin
 from aiohttp import web
 
 from exchanges.adapter import ExchangeContext
+from exchanges.book_reference import BookReference
+from exchanges.dead_man_switch import VenueSwitch
 from exchanges.epoch_fence import EpochFence
 from exchanges.event_log import EventLog
 from exchanges.fill_ledger import FillLedger
@@ -46,18 +48,23 @@ from shm.layout import (
     COUNTERS_STRIDE,
     EVENT_RING_KINDS,
     REQUEST_RING_KINDS,
+    WORD_COUNT,
     ExecFlag,
     OrderType,
+    RecordKind,
     RequestType,
     SegmentKind,
     Side,
     TimeInForce,
+    Word,
     client_order_id,
     slot_stride,
 )
-from shm.records import OrderRequest
+from shm.limits import LARGEST_LIMIT
+from shm.records import BookRow, OrderRequest, ProcessRow
 from shm.ring import LosslessReader, LosslessWriter
 from shm.segment import Segment
+from shm.table import TableReader, TableWriter, Words
 
 BOUND_NS = 15_000
 INSTANCE, STRATEGY, EPOCH = 3, 1, 1
@@ -70,6 +77,9 @@ SHAPES = {
     "requests": (SegmentKind.LOSSLESS_RING, 1024, slot_stride(*REQUEST_RING_KINDS)),
     "events": (SegmentKind.LOSSLESS_RING, 8192, slot_stride(*EVENT_RING_KINDS)),
     "counters": (SegmentKind.COUNTERS, 1, COUNTERS_STRIDE),
+    "books": (SegmentKind.TABLE, 2, slot_stride(RecordKind.BOOK_ROW)),
+    "status": (SegmentKind.TABLE, 2, slot_stride(RecordKind.PROCESS_ROW)),
+    "words": (SegmentKind.WORDS, WORD_COUNT, 8),
 }
 WRITTEN: list[int] = []
 """What the write to the kernel took behind the hand-over, the venue's process being woken by it."""
@@ -86,6 +96,34 @@ class Traded:
     quantity: int
     mid: float
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def book_reference(segments: Mapping[str, Segment], traded: Traded) -> BookReference:
+    """The mid from a books table, as a live market server writes it."""
+    book, process = BookRow(), ProcessRow()
+    book.valid, book.bid_count, book.ask_count = 1, 1, 1
+    book.bid_prices[0], book.ask_prices[0] = traded.mid - 1.0, traded.mid + 1.0
+    TableWriter(segments["books"]).write(traded.instrument.row, book)
+    process.heartbeat_time_ns = monotonic_ns()
+    TableWriter(segments["status"]).write(0, process)
+    books = BookReference(TableReader(segments["books"]), TableReader(segments["status"]), 0, 10**9, monotonic_ns)
+    books.refresh()
+    return books
+
+
+def armed_switch(instruments: OrderInstruments, log: logging.Logger) -> VenueSwitch:
+    """Armed, for longer than any bench."""
+
+    async def arm(symbol: str, countdown_ms: int) -> None:
+        return None
+
+    switch = VenueSwitch(arm, 10**9, monotonic_ns, log)
+    refreshing = switch.refresh(instruments)
+    try:
+        refreshing.send(None)  # type: ignore[attr-defined]  # nothing in it waits
+    except StopIteration:
+        return switch
+    raise AssertionError("arming waited")
 
 
 class Engine:
@@ -115,7 +153,8 @@ class Engine:
             instance_number=INSTANCE,
             guard=lambda request: self.engine.guard(request),
         )
-        self.oms._budget.admit_request = lambda request, now: 0  # a venue's rate is no bench
+        for bucket in self.oms._budget.buckets.values():
+            bucket.limit = LARGEST_LIMIT  # counted as ever, and never full
         self.oms._budget.note = lambda *arguments: None
         self.writer = LosslessWriter(segments["requests"])
         self.reader = LosslessReader(segments["requests"])
@@ -123,7 +162,9 @@ class Engine:
         self.journal = JournalWriter(folder / f"{uuid.uuid4().hex}.journal")
         store = OrderStore()
         limits = RiskLimits({instrument.id: 10**8}, 10**7 * 10**8, {instrument.id: 10**12}, 1_000, 1e6, 0.9)
-        gate = RiskGate(limits, store, lambda identifier: traded.mid, folder / uuid.uuid4().hex)
+        books = book_reference(segments, traded)
+        gate = RiskGate(limits, store, books.mid, folder / uuid.uuid4().hex)
+        words = Words(segments["words"])
         gate.seed(instrument.id, 0, 0)
         fence = EpochFence(folder / uuid.uuid4().hex)
         fence.accept(EPOCH)
@@ -139,8 +180,8 @@ class Engine:
             events=EventLog(self.journal, publish, resync, monotonic_ns, log),
             gateway=self.oms,
             clock=monotonic_ns,
-            kill_switch=lambda: 0,
-            armed=lambda identifier: True,
+            kill_switch=lambda: words.load(Word.KILL_SWITCH),
+            armed=armed_switch(instruments, log).armed,
             commit=self.reader.commit,
             counters=counters,
             histogram=counters.histogram,
