@@ -27,6 +27,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from shm.journal_slots import JournalSlots
 from shm.layout import (
     HEADER_SIZE,
     JOURNAL_CHECK_SIZE,
@@ -38,7 +39,7 @@ from shm.layout import (
     SegmentKind,
 )
 from shm.record import Record
-from shm.ring import BroadcastReader, BroadcastWriter
+from shm.ring import BroadcastReader
 from shm.segment import Segment, SegmentError, check_header
 
 SLOTS_PER_FILE: Final = 1 << 14
@@ -70,25 +71,15 @@ class _File:
                 _write_header(self.fd, slots, base)
             mapping = mmap.mmap(self.fd, os.fstat(self.fd).st_size, mmap.MAP_SHARED)
             segment = _checked(str(self.path), mapping)
-            self.ring = BroadcastWriter(segment)
+            self.base = int(segment.header["tail"][0])
+            slots_of_file = JournalSlots(segment, self.base)
         except OSError as error:
             os.close(self.fd)
             raise JournalError(f"journal {self.path} cannot be written: {error.strerror}") from None
         except (SegmentError, ValueError) as error:
             os.close(self.fd)
             raise JournalError(f"journal {self.path} cannot be used: {error}") from None
-        self.base = int(segment.header["tail"][0])
-        self._checks = memoryview(segment.buffer).cast("B").cast("Q")
-
-    @property
-    def full(self) -> bool:
-        return self.ring.published == self.ring.capacity
-
-    def append(self, record: Record) -> int:
-        slot = self.ring.published + 1
-        # Before the record is published: its release store carries the check along.
-        self._checks[(HEADER_SIZE + slot * JOURNAL_STRIDE - JOURNAL_CHECK_SIZE) // 8] = zlib.crc32(record)
-        return self.base + self.ring.publish(record, False)
+        self.ring, self.append = slots_of_file.ring, slots_of_file.append
 
     def close(self) -> None:
         if self.fd >= 0:
@@ -134,8 +125,10 @@ class JournalWriter:
 
         Raises JournalError where a new file is due and cannot be made; nothing was appended then.
         """
-        if self._file.full:
-            self._begin_next()
+        return self._file.append(record) or self._append_to_next(record)
+
+    def _append_to_next(self, record: Record) -> int:
+        self._begin_next()
         return self._file.append(record)
 
     def _begin_next(self) -> None:

@@ -1,0 +1,9 @@
+from shm.record import Record
+from shm.ring import BroadcastWriter
+from shm.segment import Segment
+
+class JournalSlots:
+    @property
+    def ring(self) -> BroadcastWriter: ...
+    def __init__(self, segment: Segment, base: int) -> None: ...
+    def append(self, record: Record) -> int: ...
