@@ -1,3 +1,4 @@
+# cython: language_level=3, annotation_typing=False
 """Request budgets by the venue's own rules, kept here so that the venue never has to refuse.
 
 The rules
@@ -17,15 +18,15 @@ The rules
 
 Which reply of a venue means which of these stands in the venue's own budget module (binance/order_budget.py).
 
-Who calls it: the senders of every venue (through the engine's admission check) and the fetchers.
+Compiled because every request is admitted here, and every new order by the gate's own rate as well.
+
+Who calls it: the senders of every venue (through the engine's admission check) and the fetchers; risk_gate.pyx.
 """
 
-from __future__ import annotations
+from libc.stdint cimport int64_t
 
 import hashlib
-from collections.abc import Mapping
 from enum import IntEnum
-from typing import Final
 
 from shm.limits import LimitCredits, LimitWindow
 
@@ -36,85 +37,87 @@ class Lane(IntEnum):
     QUERY = 2
 
 
-SHARES: Final = (1000, 900, 600)
+SHARES = (1000, 900, 600)
 """Thousandths of a bucket's limit that each lane may fill it to, by Lane."""
-QUIET_NS: Final = 10_000_000_000
+QUIET_NS = 10_000_000_000
 """How long a refusal without a time keeps new orders and queries back."""
 
 Bucket = LimitWindow | LimitCredits
 
+cdef tuple _SHARES = SHARES
+cdef int _CANCEL = Lane.CANCEL
 
-def account_of(api_key: str) -> str:
+
+def account_of(str api_key not None):
     """What the counters of a key are filed under: a fingerprint, because keys stand in no segment.
 
     Two keys of one account count apart here; what the venue reports brings them together again, where it does."""
     return hashlib.sha256(api_key.encode()).hexdigest()[:16]
 
 
-class RateBudget:
+cdef class RateBudget:
     """The buckets that one process uses at a venue. Times are the venue's UTC in ns, as the caller estimates it."""
 
-    def __init__(self, buckets: Mapping[str, Bucket]) -> None:
+    def __init__(self, buckets):
         self.buckets = dict(buckets)
 
-    def admit(self, lane: Lane, costs: Mapping[str, int], now_ns: int) -> int:
+    def admit(self, int lane, dict costs not None, now_ns):
         """Take `costs` (bucket name -> units) from every bucket, or from none. 0: taken; else the time to try again.
 
         A cost of 0 takes nothing and asks only whether the bucket is shut."""
-        buckets, share, urgent = self.buckets, SHARES[lane], lane == Lane.CANCEL
-        taken: list[str] = []
+        cdef dict buckets = self.buckets
+        share, urgent = _SHARES[lane], lane == _CANCEL
         for name, cost in costs.items():
             until = buckets[name].take(cost, share, urgent, now_ns)
             if until:
-                for other in taken:
-                    buckets[other].give_back(costs[other], now_ns)
+                for other, taken in costs.items():
+                    if other == name:
+                        break
+                    buckets[other].give_back(taken, now_ns)
                 return until
-            taken.append(name)
         return 0
 
-    def reported(self, name: str, used: int, now_ns: int) -> None:
+    def reported(self, str name, used, now_ns):
         """The venue's own count; lower or negative ones, and buckets that are not ours, are ignored."""
         if used > 0 and (bucket := self.buckets.get(name)) is not None:
             bucket.reported(used, now_ns)
 
-    def limit(self, name: str, units: int) -> None:
+    def limit(self, str name, units):
         """The venue told its limit."""
         if units > 0 and (bucket := self.buckets.get(name)) is not None:
             bucket.limit = units
 
-    def close(self, name: str, until_ns: int) -> None:
+    def close(self, str name, until_ns):
         """The venue named a time: nothing that needs `name` before `until_ns`, cancels neither."""
         if (bucket := self.buckets.get(name)) is not None:
             bucket.close(until_ns)
 
-    def hush(self, name: str, now_ns: int) -> None:
+    def hush(self, str name, now_ns):
         """The venue refused and named no time."""
         if (bucket := self.buckets.get(name)) is not None:
             bucket.hush(now_ns, QUIET_NS)
 
-    def served(self, name: str, asked_ns: int) -> None:
+    def served(self, str name, asked_ns):
         """A request that left at `asked_ns` was carried out."""
         if (bucket := self.buckets.get(name)) is not None:
             bucket.served(asked_ns, QUIET_NS)
 
 
-class TokenBucket:
+cdef class TokenBucket:
     """A smooth rate: `per_second` on average, at most `burst` at once. Our own limit, not the venue's."""
 
-    __slots__ = ("_burst", "_per_ns", "_time_ns", "_tokens")
-
-    def __init__(self, per_second: float, burst: float | None = None) -> None:
+    def __init__(self, double per_second, burst=None):
         self._burst = max(1.0, per_second if burst is None else burst)
         self._per_ns = per_second / 1e9
         self._tokens = self._burst
         self._time_ns = 0
 
-    def available(self, now_ns: int) -> bool:
+    cpdef bint available(self, int64_t now_ns):
         """Whether one token is there; does not take it."""
         if now_ns > self._time_ns:
-            self._tokens = min(self._burst, self._tokens + (now_ns - self._time_ns) * self._per_ns)
+            self._tokens = min(self._burst, self._tokens + <double> (now_ns - self._time_ns) * self._per_ns)
             self._time_ns = now_ns
         return self._tokens >= 1.0
 
-    def take(self) -> None:
+    cpdef take(self):
         self._tokens -= 1.0

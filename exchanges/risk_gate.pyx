@@ -15,19 +15,30 @@ The rules
 Who calls it: the order engine before each NEW and REPLACE; compiled because each waits for it.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from exchanges.order_store cimport OpenTotals, OrderStore
 from exchanges.order_store cimport Order
+from exchanges.rate_limit cimport TokenBucket
 from shm.record cimport Record
 from shm.records cimport OrderRequestRecord
 
 from collections import deque
 from enum import IntEnum
 
-from exchanges.rate_limit import TokenBucket
 from shm.layout import OrderType, Reason, Side
 from shm.records import OrderRequest
+
+cdef extern from *:
+    """
+    /* Whether a * b * c > limit, limit being high * 2^64 + low. -1: 128 bits do not tell. */
+    static inline int cl_product_above(long long a, long long b, long long c, long long high, unsigned long long low) {
+        __int128 product;
+        if (__builtin_mul_overflow((__int128)a * b, (__int128)c, &product)) return -1;
+        return product > (__int128)((unsigned __int128)(unsigned long long)high << 64 | low);
+    }
+    """
+    int cl_product_above(int64_t a, int64_t b, int64_t c, int64_t high, uint64_t low) noexcept nogil
 
 RECENT_FILLS = 4096
 """Fills kept for laying a position snapshot over: far more than fit between its request and its reply."""
@@ -54,9 +65,46 @@ cdef class _Position:
         self.recent = deque(maxlen=RECENT_FILLS)
 
 
+cdef class _Scaled:
+    """An instrument as the checks want it: worked out once, for as long as it is that very object."""
+
+    cdef object instrument
+    cdef int64_t lot, tick, contract_size
+    cdef double unit                # of a price
+    cdef bint inverse, exact        # exact: 64 and 128 bits hold what follows
+    cdef int64_t cap_high           # of what price, quantity and contract size may multiply to, * 2^64
+    cdef uint64_t cap_low
+
+    def __cinit__(self, instrument, limits):
+        self.instrument = instrument
+        self.lot, self.tick = instrument.lot_size, instrument.tick_size
+        self.unit = 10**instrument.price_scale
+        self.inverse = instrument.inverse
+        # OrderInstrument.notional rounds price * quantity * contract size / unit up. That is above a whole number
+        # exactly where the product is above this number of units.
+        scale = instrument.quantity_scale + (0 if self.inverse else instrument.price_scale)
+        if scale < 0:
+            return
+        cap = limits.max_order_notional * 10**scale
+        size = instrument.contract_size
+        if not -1 << 126 < cap < 1 << 126 or not -1 << 62 < size < 1 << 62:
+            return
+        self.contract_size = size
+        self.cap_high, self.cap_low = cap >> 64, cap & 0xFFFF_FFFF_FFFF_FFFF
+        self.exact = True
+
+    cdef int above(self, int64_t price, int64_t quantity) noexcept:
+        """Whether the notional is above its limit; -1: somebody else has to say."""
+        if not self.exact:
+            return -1
+        return cl_product_above(1 if self.inverse else price, quantity, self.contract_size, self.cap_high, self.cap_low)
+
+
 cdef class RiskGate:
-    cdef object _limits, _mid_price, _rate, _trip_path
+    cdef object _limits, _mid_price, _trip_path
+    cdef TokenBucket _rate
     cdef OrderStore _store
+    cdef dict _scaled
     cdef dict _positions
     cdef readonly str trip_text
 
@@ -64,7 +112,7 @@ cdef class RiskGate:
         """limits: RiskLimits, or None. mid_price: by instrument id from the book table, None where the book is invalid or
         stale. trip_path: where a trip is kept over restarts."""
         self._limits, self._store, self._mid_price = limits, store, mid_price
-        self._positions = {}
+        self._positions, self._scaled = {}, {}
         self._rate = TokenBucket(limits.max_orders_per_second if limits else 1.0)
         self._trip_path = trip_path
         self.trip_text = ""
@@ -182,21 +230,30 @@ cdef class RiskGate:
 
     cdef object _malformed(self, OrderRequestRecord* asked, instrument, _Position position):
         """What no limit can repair: not a positive multiple of lot and tick."""
-        cdef int64_t lot, tick
+        cdef _Scaled scaled
         if self._limits is None:
             return _NO_LIMITS
         if not position.seeded:
             return Reason.NOT_READY
-        lot, tick = instrument.lot_size, instrument.tick_size
-        if asked.quantity <= 0 or asked.quantity % lot:
+        scaled = self._scaled_of(instrument)
+        if asked.quantity <= 0 or asked.quantity % scaled.lot:
             return _BAD_REQUEST
-        if asked.order_type != _MARKET and (asked.price <= 0 or asked.price % tick):
+        if asked.order_type != _MARKET and (asked.price <= 0 or asked.price % scaled.tick):
             return _BAD_REQUEST
         return _NONE
 
+    cdef _Scaled _scaled_of(self, instrument):
+        """An instrument whose row has changed is another object, and is worked out anew."""
+        cdef _Scaled known = self._scaled.get(instrument.id)
+        if known is None or known.instrument is not instrument:
+            known = self._scaled[instrument.id] = _Scaled(instrument, self._limits)
+        return known
+
     cdef object _check(self, OrderRequestRecord* asked, instrument, added, int side, _Position position):
         cdef OpenTotals totals
-        cdef double unit, mid, collar
+        cdef double mid, collar
+        cdef _Scaled scaled = self._scaled_of(instrument)
+        cdef int above = -1
         limits = self._limits
         if self.trip_text:
             return Reason.RISK_POSITION
@@ -210,14 +267,17 @@ cdef class RiskGate:
         found = self._mid_price(identifier)
         if found is None:
             return Reason.RISK_STALE_DATA
-        mid, collar, unit = found, limits.collar, 10**instrument.price_scale
+        mid, collar = found, limits.collar
         if asked.order_type == _MARKET:
-            price = int(mid * unit * (1.0 + collar))
+            price = int(mid * scaled.unit * (1.0 + collar))
         else:
             price = asked.price
-            if abs(asked.price / unit - mid) > collar * mid:
+            if abs(asked.price / scaled.unit - mid) > collar * mid:
                 return Reason.RISK_COLLAR
-        if instrument.notional(price, asked.quantity) > limits.max_order_notional:
+            above = scaled.above(asked.price, asked.quantity)
+        if above < 0:
+            above = instrument.notional(price, asked.quantity) > limits.max_order_notional
+        if above:
             return Reason.RISK_NOTIONAL
         totals = self._store.totals(identifier)
         net = position.net

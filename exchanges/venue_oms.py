@@ -237,7 +237,8 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
 
     # --- requests ---------------------------------------------------------------------------------------------------
     def admit(self, request: OrderRequest) -> int:
-        return self._shared.budget.admit_request(request, self.clock.now_ns())
+        shared = self._shared
+        return shared.budget.admit_request(request, shared.clock.now_ns())
 
     def new(self, request: OrderRequest) -> None:
         self._submit(request)

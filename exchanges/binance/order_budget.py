@@ -15,7 +15,7 @@ What a refusal means here, and what happens to cancels after it:
 | 429 otherwise: nobody said why or until when | QUIET_NS | one at a time, from 1 s on | QUIET_NS |
 
 So a cancel waits only for what the venue has said, or for a count that it certainly refuses; in the doubtful case it
-asks again, rarely enough that asking brings no ban (`exchanges/rate_limit.py`). In all of them the venue's countdown
+asks again, rarely enough that asking brings no ban (`exchanges/rate_limit.pyx`). In all of them the venue's countdown
 goes on and pulls the book by itself when we cannot reach it for long enough.
 
 Source: General Info, "LIMITS", and New Order, Cancel Order (the weight rows) below

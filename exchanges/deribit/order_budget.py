@@ -5,7 +5,7 @@ volume sizes, and everything else in credits, 500 a request of 50,000 that refil
 figures are read from its summary at the start; those below are of the smallest tier.
 
 What a refusal (10028) means here: new orders and queries rest for QUIET_NS, cancels go on one at a time, rarely
-(`exchanges/rate_limit.py`). The venue may close the connection with it, and cancels on disconnect what it carried.
+(`exchanges/rate_limit.pyx`). The venue may close the connection with it, and cancels on disconnect what it carried.
 
 Source: https://docs.deribit.com/articles/rate-limits.
 
@@ -33,15 +33,15 @@ CREDITS_PER_S: Final = 10_000
 MATCHING_BURST: Final = 20
 MATCHING_PER_S: Final = 5.0
 
-_LANES: Final[dict[int, Lane]] = {
-    RequestType.NEW: Lane.NEW,
-    RequestType.REPLACE: Lane.NEW,
-    RequestType.CANCEL: Lane.CANCEL,
-    RequestType.CANCEL_ALL: Lane.CANCEL,
-    RequestType.QUERY: Lane.QUERY,
-}
 _ONE_MATCH: Final = {MATCHING: 1}
 _ONE_QUERY: Final = {CREDITS: REQUEST_COST}
+_COSTS: Final[dict[int, tuple[Lane, dict[str, int]]]] = {
+    RequestType.NEW: (Lane.NEW, _ONE_MATCH),
+    RequestType.REPLACE: (Lane.NEW, _ONE_MATCH),
+    RequestType.CANCEL: (Lane.CANCEL, _ONE_MATCH),
+    RequestType.CANCEL_ALL: (Lane.CANCEL, _ONE_MATCH),
+    RequestType.QUERY: (Lane.QUERY, _ONE_QUERY),
+}
 
 
 class OrderBudget(RateBudget):
@@ -62,8 +62,8 @@ class OrderBudget(RateBudget):
 
     def admit_request(self, request: OrderRequest, venue_time_ns: int) -> int:
         """0: the request's cost is taken; else the venue time (ns) from which it may be tried."""
-        kind = request.request_type
-        return self.admit(_LANES[kind], _ONE_QUERY if kind == RequestType.QUERY else _ONE_MATCH, venue_time_ns)
+        lane, costs = _COSTS[request.request_type]
+        return self.admit(lane, costs, venue_time_ns)
 
     def learn_limits(self, limits: AccountLimits) -> None:
         """Of the account's summary."""

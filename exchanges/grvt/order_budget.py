@@ -5,7 +5,7 @@ for create and cancel by tier, and publishes no numbers: those below are what ot
 name the account's own (`requests_per_second`). The cancels of a bulk call count as one, its creates each for itself.
 
 What a refusal (1006, HTTP 429) means here: new orders and queries rest for QUIET_NS, cancels go on one at a time,
-rarely (`exchanges/rate_limit.py`).
+rarely (`exchanges/rate_limit.pyx`).
 
 Source: error codes 1006 and 2090 of the venue's api-spec; ccxt's weights for the numbers.
 

@@ -127,3 +127,36 @@ def test_keys_are_filed_under_a_fingerprint() -> None:
     assert len(account_of("client")) == 16
     assert account_of("client") != account_of("other")
     assert "client" not in account_of("client")
+
+
+class PlainTokens:
+    """The rate in plain Python."""
+
+    def __init__(self, per_second: float, burst: float | None) -> None:
+        self.burst = max(1.0, per_second if burst is None else burst)
+        self.per_ns = per_second / 1e9
+        self.tokens, self.time_ns = self.burst, 0
+
+    def available(self, now_ns: int) -> bool:
+        if now_ns > self.time_ns:
+            self.tokens = min(self.burst, self.tokens + (now_ns - self.time_ns) * self.per_ns)
+            self.time_ns = now_ns
+        return self.tokens >= 1.0
+
+
+@given(
+    st.floats(0.001, 1e6),
+    st.none() | st.floats(0.1, 1e6),
+    st.lists(st.tuples(st.integers(-(10**10), 10**15), st.booleans()), max_size=60),
+)
+def test_tokens_are_those_of_the_plain_rate_to_the_last_bit(
+    per_second: float, burst: float | None, steps: list[tuple[int, bool]]
+) -> None:
+    bucket, plain = TokenBucket(per_second, burst), PlainTokens(per_second, burst)
+    now = 0
+    for step, takes in steps:
+        now += step
+        assert bucket.available(now) == plain.available(now)
+        if takes:
+            bucket.take()
+            plain.tokens -= 1.0

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exchanges.adapter import ConfigurationError
-from exchanges.order_instruments import OrderInstruments
+from exchanges.order_instruments import OrderInstrument, OrderInstruments
 from exchanges.order_store import Order, OrderStore
 from exchanges.risk_gate import GateState, RiskGate
 from exchanges.risk_limits import RiskLimits
@@ -247,3 +248,42 @@ def test_limits_come_exactly_from_the_config() -> None:
     settings.max_position = {"BTCUSDT": "0.0001"}
     with pytest.raises(ConfigurationError, match=r"max_position\.BTCUSDT"):
         RiskLimits.from_settings(settings, instruments)
+
+
+WORD = st.integers(1, 2**63 - 1)
+
+
+@given(
+    price=st.integers(1, 10**9) | WORD,
+    quantity=st.integers(1, 10**9) | WORD,
+    size=st.integers(1, 10**10) | WORD | st.integers(2**63, 2**80),
+    scales=st.tuples(st.integers(0, 18), st.integers(0, 18)),
+    inverse=st.booleans(),
+    off=st.integers(-2, 2) | st.integers(-(2**130), 2**130),
+)
+def test_the_notional_limit_is_exact_for_every_price_quantity_and_contract(
+    price: int, quantity: int, size: int, scales: tuple[int, int], inverse: bool, off: int
+) -> None:
+    """The gate compares products of 128 bits; the instrument divides whole numbers of any length."""
+    instrument = OrderInstrument(7 << 16, "X", *scales, contract_size=size, inverse=inverse)
+    notional = instrument.notional(price, quantity)
+    limits = RiskLimits({instrument.id: 2**64}, notional + off, {instrument.id: 2**70}, 3, 1e9, 0.5)
+    gate = RiskGate(limits, OrderStore(), lambda identifier: price / 10 ** scales[0])
+    gate.seed(instrument.id, 0, 0)
+    request = OrderRequest()
+    request.request_type, request.order_type, request.side = RequestType.NEW, OrderType.LIMIT, Side.BUY
+    request.price, request.quantity, request.instrument_id = price, quantity, instrument.id
+    expected = Reason.RISK_NOTIONAL if off < 0 else Reason.NONE
+    assert gate.check_new(request, instrument, SECOND) == expected
+
+
+def test_an_instrument_whose_row_changed_is_checked_by_the_new_one() -> None:
+    desk = Desk()
+    assert desk.check(quantity=10) == Reason.NONE
+    coarser = msgspec.structs.replace(BTC, lot_size=4, tick_size=7)
+    assert desk.gate.check_new(desk.request(quantity=10), coarser, desk.now) == Reason.BAD_REQUEST
+    assert desk.gate.check_new(desk.request(quantity=12), coarser, desk.now) == Reason.BAD_REQUEST, "not a tick"
+    assert desk.gate.check_new(desk.request(quantity=12, price=7 * 857_000), coarser, desk.now) == Reason.NONE
+    larger = msgspec.structs.replace(BTC, contract_size=BTC.contract_size * 100)
+    assert desk.gate.check_new(desk.request(quantity=10), larger, desk.now) == Reason.RISK_NOTIONAL
+    assert desk.check(quantity=10) == Reason.NONE
