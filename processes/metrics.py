@@ -110,10 +110,18 @@ def _positions(snapshot: Snapshot) -> Iterator[Metric]:
     }
     text = "Net position as the venue says, in its quantity unit."
     yield _gauge("corelane_venue_position", text, held, "venue", "instrument")
+    told = {
+        (venue.name, market.symbol): market.position_age_ms / 1e3
+        for _, venue, market in snapshot.markets()
+        if market.position_age_ms is not None
+    }
+    yield _gauge("corelane_venue_position_age_seconds", "Since the venue told it.", told, "venue", "instrument")
     balances = {(venue.name, line.currency): line for venue in snapshot.venues for line in venue.balances}
     for field in ("wallet", "available"):
         values = {key: float(getattr(line, field)) for key, line in balances.items()}
         yield _gauge(f"corelane_{field}_balance", "In the currency.", values, "venue", "currency")
+    ages = {key: line.age_ms / 1e3 for key, line in balances.items()}
+    yield _gauge("corelane_balance_age_seconds", "Since the venue told it.", ages, "venue", "currency")
     opened = {(venue.name,): float(len(venue.orders)) for venue in snapshot.venues}
     yield _gauge("corelane_open_orders", "Own orders that are not over.", opened, "venue")
     unknown = {(venue.name,): float(sum(order.unknown for order in venue.orders)) for venue in snapshot.venues}

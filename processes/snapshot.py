@@ -59,7 +59,8 @@ class MarketLine:
     """One instrument: its book, its mark, and the position that the venue says the account has.
 
     valid False: the book is withdrawn, `status` says why. bids, asks: best first, of a valid book only. age_ms: since
-    its newest frame. position in the venue's quantity unit; entry_price and unrealized_pnl are the venue's own."""
+    its newest frame. position in the venue's quantity unit; entry_price and unrealized_pnl are the venue's own, told
+    position_age_ms ago."""
 
     symbol: str
     valid: bool
@@ -73,6 +74,7 @@ class MarketLine:
     position_mantissa: int | None
     entry_price: float | None
     unrealized_pnl: float | None
+    position_age_ms: float | None
     price_decimals: int
     quantity_decimals: int
     currency: str

@@ -100,6 +100,7 @@ def markets(snapshot: Snapshot) -> Block:
         Column("instrument"), Column("quantity", True, wide=True), Column("bid", True), Column("ask", True),
         Column("quantity", True, wide=True), Column("mark", True), Column("book"), Column("age", True),
         Column("position", True), Column("entry", True, wide=True), Column("venue's PnL", True, wide=True),
+        Column("told", True, wide=True),
     )  # fmt: skip
     rows = [_market(name, market) for name, _, market in snapshot.markets()]
     return Block("Books and the venue's own positions", columns, rows)
@@ -116,6 +117,7 @@ def _market(name: str, line: MarketLine) -> Row:
         none if line.age_ms is None else age(line.age_ms / 1e3),
         none if line.position is None else plain(line.position),
         price(line.entry_price, decimals), signed(line.unrealized_pnl, line.currency),
+        none if line.position_age_ms is None else age(line.position_age_ms / 1e3),
     ]  # fmt: skip
 
 

@@ -97,11 +97,12 @@ class VenueView:
         has_position = self._tables["positions"].read(number, position) and bool(position.valid)
         held = has_position and position.position != 0
         quantity_unit = None if instrument is None else 10.0**instrument.quantity_scale
+        now = monotonic_ns()
         return MarketLine(
             symbol=symbol,
             valid=valid,
             status=MarketStatusCode(book.status).name if has_book else MarketStatusCode.NONE.name,
-            age_ms=(monotonic_ns() - book.receive_time_ns) / 1e6 if has_book and book.receive_time_ns else None,
+            age_ms=(now - book.receive_time_ns) / 1e6 if has_book and book.receive_time_ns else None,
             bids=_levels(book.bid_prices, book.bid_quantities, book.bid_count) if valid else [],
             asks=_levels(book.ask_prices, book.ask_quantities, book.ask_count) if valid else [],
             mark=ticker.mark_price_mantissa / MONEY if has_mark else None,
@@ -110,6 +111,7 @@ class VenueView:
             position_mantissa=position.position if has_position else None,
             entry_price=position.entry_price if held else None,
             unrealized_pnl=position.unrealized_pnl / MONEY if held else None,
+            position_age_ms=(now - position.receive_time_ns) / 1e6 if has_position else None,
             price_decimals=2 if instrument is None else _decimals(instrument.tick_size, instrument.price_scale),
             quantity_decimals=3 if instrument is None else _decimals(instrument.lot_size, instrument.quantity_scale),
             currency="" if instrument is None else text(instrument.settle_currency),

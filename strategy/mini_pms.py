@@ -7,6 +7,8 @@ instrument's settle currency; fees and funding are kept per currency, as reporte
 `profit` adds a strategy's instruments up in dollars: the currencies of DOLLARS count as one, any other is converted at
 the mark of an instrument known here whose base it is (of an inverse contract: its own). A fee in a currency without
 such a mark is left out and named in `fees_without_rate`; a profit that cannot be converted is None, never a guess.
+No record tells the trader of funding so far: what a venue paid is in the account's balance row only, and that names
+neither instrument nor strategy. `apply_funding` is for who knows it.
 
 Whose position
 --------------

@@ -129,7 +129,8 @@ function drawMarkets(set, begin, end) {
     made.note.textContent = market.valid ? `mark ${number(market.mark, market.price_decimals)}` : `no book: ${market.status}`;
     made.note.className = market.valid ? "" : "bad";
     const held = market.position;
-    made.says.textContent = `position ${plain(held)}` + (held ? ` from ${number(market.entry_price, market.price_decimals)}` : "")
+    made.says.textContent = `position ${plain(held)}` + (held === null ? "" : ` (told ${age(market.position_age_ms)} ago)`)
+      + (held ? ` from ${number(market.entry_price, market.price_decimals)}` : "")
       + `, frame ${age(market.age_ms)} ago`;
     drawLadder(made.ladder, market, own);
     const lines = ["bid", "ask", "own bid", "own ask"].map((label, index) => ({name: label, colour: index % 2, dashed: index > 1,

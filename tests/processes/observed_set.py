@@ -108,9 +108,10 @@ class ObservedSet:
         row.mark_price_mantissa = round(price * 1e8)
         self.tables["tickers"].write(0, row)
 
-    def position(self, mantissa: int) -> None:
+    def position(self, mantissa: int, age_s: float = 0.0) -> None:
         row = PositionRow()
         row.position, row.entry_price, row.unrealized_pnl, row.valid = mantissa, 99.5, 150_000_000, 1
+        row.receive_time_ns = monotonic_ns() - int(age_s * 1e9)
         self.tables["positions"].write(0, row)
 
     def balance(self, wallet: int) -> None:

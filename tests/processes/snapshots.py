@@ -34,7 +34,7 @@ def market(**fields: Any) -> MarketLine:
     line = MarketLine(
         symbol="BTCUSDT", valid=True, status="LIVE", age_ms=30.0, bids=[(100.0, 1.5)], asks=[(100.1, 2.5)],
         mark=100.05, mark_mantissa=10_005_000_000, position=0.02, position_mantissa=20, entry_price=99.5,
-        unrealized_pnl=1.5, price_decimals=1, quantity_decimals=3, currency="USDT",
+        unrealized_pnl=1.5, position_age_ms=750.0, price_decimals=1, quantity_decimals=3, currency="USDT",
     )  # fmt: skip
     return replace(line, **fields)
 

@@ -52,6 +52,8 @@ def full() -> Snapshot:
         ("corelane_book_valid", {"venue": "binance", "instrument": "BTCUSDT"}, 1.0),
         ("corelane_best_bid_price", {"venue": "binance", "instrument": "BTCUSDT"}, 100.0),
         ("corelane_venue_position", {"venue": "binance", "instrument": "BTCUSDT"}, 0.02),
+        ("corelane_venue_position_age_seconds", {"venue": "binance", "instrument": "BTCUSDT"}, 0.75),
+        ("corelane_balance_age_seconds", {"venue": "binance", "currency": "USDT"}, 0.005),
         ("corelane_wallet_balance", {"venue": "binance", "currency": "USDT"}, 10.0),
         ("corelane_open_orders", {"venue": "binance"}, 2.0),
         ("corelane_unknown_orders", {"venue": "binance"}, 1.0),

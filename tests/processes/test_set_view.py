@@ -69,6 +69,14 @@ def test_a_market_is_shown_in_its_own_units(observed: ObservedSet, view: SetView
     assert (market.price_decimals, market.quantity_decimals) == (1, 3)
 
 
+def test_the_venues_position_shows_how_long_ago_it_was_told(observed: ObservedSet, view: SetView) -> None:
+    assert view.take().venues[0].markets[0].position_age_ms is None
+    observed.position(-20, age_s=7.0)
+    (market,) = view.take().venues[0].markets
+    assert market.position_age_ms is not None
+    assert market.position_age_ms >= 7_000.0
+
+
 def test_a_withdrawn_book_shows_no_price(observed: ObservedSet, view: SetView) -> None:
     observed.book(valid=False, age_s=5.0)
     (market,) = view.take().venues[0].markets

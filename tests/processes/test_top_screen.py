@@ -89,6 +89,8 @@ def test_a_wide_overview_has_everything() -> None:
     text = "\n".join(seen(Shown(), 200, 50, look(snapshot())))
     for title in ("Strategies", "Books", "Processes", "Latency", "Open orders", "Last fills", "Rings"):
         assert title in text
+    assert re.search(r"PnL +told\b", text)
+    assert re.search(r"99\.5 .*1\.5.* +750 ms", text)
 
 
 def test_what_is_wrong_stands_first() -> None:
