@@ -119,7 +119,11 @@ def simulator(venue: VenueArgument, config: ConfigOption = None) -> None:
 # --- the set --------------------------------------------------------------------------------------------------------
 @app.command()
 def up(config: ConfigOption = None) -> None:
-    """Start the whole set in order and keep it up, in the foreground. Ctrl-C, SIGTERM or `corelane down` end it."""
+    """Start the whole set in order and keep it up, in the foreground. Ctrl-C, SIGTERM or `corelane down` end it.
+
+    A process that ends is started again, with growing pauses; one without a heartbeat for 10 s says where it hangs, is
+    ended and started again, too. What would end the same way (config, credentials) is not.
+    """
     from processes import supervisor
 
     raise typer.Exit(supervisor.up(_load(config)))

@@ -162,12 +162,12 @@ def _only_reducing(snapshot: Snapshot) -> Iterator[Finding]:
     """By a limit that was reached or is missing, of the strategy or of a venue's engine: why nothing is quoted."""
     for line in _fresh(snapshot):
         if line.only_reducing:
-            yield line.name, f"strategy {line.name} may only reduce its positions: {line.text}"
+            yield line.name, f"{line.name} may only reduce: {line.text}"
     traded = {line.instrument.partition(":")[0] for line in snapshot.strategies}
     for process in snapshot.processes:
         role, _, venue = process.name.partition(".")
         if role == "trading_engine" and venue in traded and process.state == "READY" and process.text:
-            yield process.name, f"{process.name} lets only reducing orders pass: {process.text}"
+            yield process.name, f"{process.name} lets only reduce: {process.text}"
 
 
 def _own_quotes_cross(snapshot: Snapshot) -> Iterator[Finding]:

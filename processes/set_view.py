@@ -95,9 +95,10 @@ class SetView:
         row = ProcessRow()
         if name not in self._rows or not self._status.read(self._rows[name], row) or not row.pid:
             return ProcessLine(name, 0, -1, ProcessState.NONE.name, 0.0, 0, "")
+        age_ms = max(now - row.heartbeat_time_ns, 0) / 1e6  # it may have beaten since `now`
         return ProcessLine(
-            name, row.pid, row.core, ProcessState(row.state).name, (now - row.heartbeat_time_ns) / 1e6, row.restarts,
-            text(row.text), (row.heartbeat_time_ns - row.start_time_ns) / 1e9, row.kill_switch_echo,
+            name, row.pid, row.core, ProcessState(row.state).name, age_ms, row.restarts, text(row.text),
+            (row.heartbeat_time_ns - row.start_time_ns) / 1e9, row.kill_switch_echo,
             tuple(_connections(row, now)),
         )  # fmt: skip
 
@@ -170,7 +171,7 @@ def _connections(row: ProcessRow, now: int) -> Iterable[ConnectionLine]:
     for index in range(CONNECTIONS_PER_PROCESS):
         state, heard_ns = ConnectionState(row.connection_states[index]), int(row.connection_receive_time_ns[index])
         if state is not ConnectionState.NONE:
-            yield ConnectionLine(state.name, (now - heard_ns) / 1e6 if heard_ns else None)
+            yield ConnectionLine(state.name, max(now - heard_ns, 0) / 1e6 if heard_ns else None)
 
 
 def _number(value: float) -> float | None:

@@ -1,7 +1,8 @@
 """Starts the whole set as separate processes in the right order, restarts what dies, and leaves nothing behind.
 
 The rule: one owner of the set, who outlives it. Segments are made before the first process and removed after the last;
-children end by SIGTERM within a bound, then by SIGKILL; if the supervisor itself is killed, the kernel ends them.
+children end by SIGTERM within a bound, then by SIGKILL; if the supervisor itself is killed, the kernel ends them. Who
+dies is started again with growing pauses; so is, under `corelane up`, who hangs (hang_watch.py).
 Order: segments → observers → simulators → market servers, engines, position servers → trader, each stage waiting for
 READY in the status table. The end goes the other way, so that the trader can still cancel through living engines.
 Called by `corelane up` and the demo, which turn its `poll()`; one thread.
@@ -29,6 +30,7 @@ from processes.config import Config
 from processes.config_schema import OBSERVERS
 from processes.control import ControlError, ControlServer, ask
 from processes.exit_codes import NO_RESTART, ExitCode, Failure
+from processes.hang_watch import HANG_S, LAST_WORDS_S, START_S, HangWatch
 from processes.log import LogManager
 from shm.layout import ProcessState
 from shm.lock import AlreadyRunning, ProcessLock
@@ -66,6 +68,7 @@ class Child:
     backoff_s: float = FIRST_BACKOFF_S
     next_start_s: float | None = None
     exit_codes: list[int] = field(default_factory=list)
+    watch: HangWatch = field(default_factory=HangWatch)
 
     @property
     def role(self) -> str:
@@ -79,8 +82,11 @@ class Child:
 class Supervisor:
     """Owns the set from `start()` to `stop()`. Use as a context manager: leaving it, however, tears everything down."""
 
-    def __init__(self, config: Config, logger: logging.Logger, *, errors_to_files: bool = False) -> None:
-        """`errors_to_files`: stderr of the children goes to the log directory instead of this terminal."""
+    def __init__(
+        self, config: Config, logger: logging.Logger, *, errors_to_files: bool = False, shoots_hung: bool = False
+    ) -> None:
+        """`errors_to_files`: stderr of the children goes to the log directory instead of this terminal. `shoots_hung`:
+        who shows no heartbeat for HANG_S is ended and started again; without it stopped processes wait (chaos)."""
         self.config = config
         self.log = logger
         self.instance = shm_admin.instance_of(config)
@@ -88,6 +94,7 @@ class Supervisor:
         self.given_up: dict[str, str] = {}
         """Processes that are not started again, each with the sentence that says why."""
         self._errors_to_files = errors_to_files
+        self._shoots_hung = shoots_hung
         self._lock: ProcessLock | None = None
         self._status: TableReader | None = None
 
@@ -162,6 +169,7 @@ class Supervisor:
         )
         child.started_s = time.monotonic()
         child.next_start_s = None
+        child.watch = HangWatch()
 
     def command(self, child: Child) -> list[str]:
         """How a child is started."""
@@ -207,6 +215,25 @@ class Supervisor:
             elif child.process is None and child.next_start_s is not None and now >= child.next_start_s:
                 child.restarts += 1
                 self._spawn(child)
+            elif child.process is not None and self._shoots_hung:
+                self._look_for_hang(child, child.process, now)
+
+    def _look_for_hang(self, child: Child, process: subprocess.Popen[bytes], now: float) -> None:
+        """As systemd's watchdog: SIGABRT, on which it says where it hangs, then SIGKILL."""
+        row = self.row(child.name)
+        if row is None:
+            return
+        silent_s, limit_s = child.watch.look(row.heartbeat_time_ns, now), self.hang_limit_s(row)
+        if silent_s >= limit_s and not child.watch.aborted:
+            child.watch.aborted = True
+            self.log.error("%s hangs: no heartbeat for %.0f s; it is shot", child.name, silent_s)
+            process.send_signal(signal.SIGABRT)
+        elif silent_s >= limit_s + LAST_WORDS_S:
+            process.kill()
+
+    def hang_limit_s(self, row: ProcessRow) -> float:
+        """How long this process may be without a heartbeat."""
+        return START_S if row.state == ProcessState.STARTING else HANG_S
 
     def _died(self, child: Child, code: int, now: float) -> None:
         child.exit_codes.append(code)
@@ -347,7 +374,7 @@ def up(config: Config) -> int:
 
     for number in SIGNALS:
         signal.signal(number, on_signal)
-    with Supervisor(config, logger) as supervisor:
+    with Supervisor(config, logger, shoots_hung=True) as supervisor:
         control = ControlServer(config.instance.run_dir, NAME, logger, placement.housekeeping_cores(config))
         try:
             control.on("status", lambda _: _status(supervisor))

@@ -29,6 +29,8 @@ SPACE: Final = "  "
 STRETCH_LEAST: Final = 8
 PROBLEMS: Final = 8
 """Rows of problems on a narrow terminal, before anything else."""
+LEAST: Final = 3
+"""Lines of a block that is worth showing: title, heading and a row."""
 FEW, MOST = 5, 12
 """Rows of one block in an overview, on a narrow and on a wide terminal."""
 
@@ -204,19 +206,35 @@ def _beside(left: list[Text], right: list[Text], left_width: int) -> list[Text]:
 
 
 def _stack(blocks: list[Block], width: int, room: int, *, most: int = 10_000, last: bool = False) -> list[Text]:
-    """Blocks below each other, cut where the room ends, none with more than `most` rows unless it is the last one.
+    """Blocks below each other, cut where the room ends, none with more than `most` rows unless room is left over.
     last: rows that are cut are further down, not elsewhere."""
     rows: list[Text] = []
-    for block in blocks:
-        left = room - len(rows) - bool(rows)
-        if block is not blocks[-1]:
-            left = min(left, most + 2)
-        if left < 3:  # title, heading and a row
-            break
+    for block, share in zip(blocks, _shares(blocks, room, most), strict=False):
         if rows:
             rows.append(Text(""))
-        rows += _draw(block, width, left, last)
+        rows += _draw(block, width, share, last)
     return rows
+
+
+def _shares(blocks: list[Block], room: int, most: int) -> list[int]:
+    """Lines of each block that has room: first `most` rows at most, then what is left over goes to the earlier ones."""
+    shares: list[int] = []
+    for block in blocks:
+        left = room - sum(shares) - len(shares)  # an empty line between two
+        if left < LEAST:
+            break
+        shares.append(min(left, most + 2, _lines(block)))
+    spare = room - sum(shares) - max(len(shares) - 1, 0)
+    for place, share in enumerate(shares):
+        more = min(spare, _lines(blocks[place]) - share)
+        shares[place] += more
+        spare -= more
+    return shares
+
+
+def _lines(block: Block) -> int:
+    """All of it: title, heading and rows; of an empty one the title, which says so."""
+    return len(block.rows) + 2 if block.rows else 1
 
 
 def _draw(block: Block, width: int, room: int, last: bool) -> list[Text]:

@@ -63,6 +63,11 @@ async def lose_memory(service: AppService) -> None:
     raise SegmentError("segment /x is gone")
 
 
+async def hang(service: AppService) -> None:
+    service.set_state(ProcessState.READY)
+    time.sleep(3600)
+
+
 async def never_stop(service: AppService) -> None:
     service.set_state(ProcessState.READY)
     while True:
@@ -83,7 +88,8 @@ def main() -> int:
         return service.live(lambda: service.run_worker(Spinner(service, exit_code=ExitCode.RESTART)))
     if body in ("worker", "slow_worker"):
         return service.live(lambda: service.run_worker(Spinner(service, 30.0 if body == "slow_worker" else 0.0)))
-    coroutine = {"serve": serve, "crash": crash, "lose_memory": lose_memory, "never_stop": never_stop}[body]
+    coroutines = (serve, crash, hang, lose_memory, never_stop)
+    coroutine = next(one for one in coroutines if one.__name__ == body)
     return service.live(lambda: service.run_async(coroutine))
 
 

@@ -66,11 +66,11 @@ QUIET = [process("market_server.binance", connections=(ConnectionLine("UP", 9_00
         ("unknown_order", {"venues": [venue(orders=[order(unknown=True)])]}, "1 requests; orders 9223372036854775809"),
         ("strategy_failed", {"strategies": [strategy(state="FAILED", text="line 7")]}, "mm has failed: line 7"),
         ("strategy_stale", {"strategies": [strategy(stale=True)]}, "its market data is not fresh"),
-        ("only_reducing", {"strategies": [strategy(text="limit of 50 reached")]}, "reduce its positions: limit of 50"),
+        ("only_reducing", {"strategies": [strategy(text="limit of 50 reached")]}, "mm may only reduce: limit of 50"),
         (
             "only_reducing",
             {"processes": [process("trading_engine.binance", text="no risk limits")]},
-            "trading_engine.binance lets only reducing orders pass: no risk limits",
+            "trading_engine.binance lets only reduce: no risk limits",
         ),
         ("own_quotes_cross", {"strategies": [strategy(bid=100.2)]}, "own quotes cross, bid 100.2 and ask 100.2"),
         (

@@ -114,7 +114,7 @@ async def test_it_follows_the_set_and_says_what_is_wrong_and_when_it_is_old(page
     await browser.until("document.getElementById('health').textContent.includes('problem')")
     assert await browser.text("#switch") == "KILL SWITCH ON"
     assert "the kill switch is on" in await browser.text("#problems")
-    assert "may only reduce its positions: the loss limit of 50" in await browser.text("#problems")
+    assert "may only reduce: the loss limit of 50" in await browser.text("#problems")
     strategies = await browser.text("#strategies")
     assert "RUNNING, only reducing" in strategies
     assert "the loss limit of 50 was reached" in strategies

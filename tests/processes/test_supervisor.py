@@ -18,7 +18,9 @@ from processes.config import Config, load_config
 from processes.control import ask
 from processes.exit_codes import ExitCode, Failure
 from processes.supervisor import Child, Supervisor
+from shm.layout import ProcessState
 from shm.lock import AlreadyRunning
+from shm.records import ProcessRow
 from shm.segment import Segment
 
 ROOT = Path(__file__).parent.parent.parent
@@ -108,6 +110,41 @@ def test_one_that_asks_for_it_is_started_again_at_once(config):
         assert running.children["trader"].exit_codes[-1] == ExitCode.RESTART
         running.bodies = {}
         turn_until(running, lambda: running.is_ready("trader"))
+
+
+class Strict(Set):
+    """One that has no patience with the trader, and all with the others: this host may be slow."""
+
+    def hang_limit_s(self, row: ProcessRow) -> float:
+        return 1.0 if row.process == b"trader" and row.state == ProcessState.READY else 1e9
+
+
+def strict(config: Config, **bodies: str) -> Strict:
+    made = Strict(config, logging.getLogger("test"), errors_to_files=True, shoots_hung=True)
+    made.bodies = bodies
+    return made
+
+
+def test_one_that_hangs_says_where_and_is_started_again(config, caplog):
+    with strict(config, trader="hang") as running:
+        running.start(nothing)
+        running.bodies = {}
+        turn_until(running, lambda: running.restarts["trader"] >= 1 and running.is_ready("trader"))
+        assert running.children["trader"].exit_codes[0] == -signal.SIGABRT
+        assert sum(running.restarts.values()) == running.restarts["trader"]
+    assert "trader hangs: no heartbeat for 1 s; it is shot" in caplog.text
+    said = (Path(config.log.directory) / "trader.stderr").read_text()
+    assert "Fatal Python error: Aborted" in said
+    assert "in hang" in said
+
+
+def test_one_that_does_not_even_hear_that_is_killed(config, monkeypatch):
+    monkeypatch.setattr(supervisor, "LAST_WORDS_S", 0.2)
+    with strict(config) as running:
+        running.start(nothing)
+        os.kill(running.children["trader"].pid, signal.SIGSTOP)
+        turn_until(running, lambda: running.restarts["trader"] >= 1 and running.is_ready("trader"))
+        assert running.children["trader"].exit_codes[0] == -signal.SIGKILL
 
 
 def test_the_backoff_grows_while_it_dies_at_once(config):

@@ -106,7 +106,7 @@ def test_what_is_wrong_stands_first() -> None:
 def test_a_strategy_that_may_only_reduce_says_why(width: int, height: int) -> None:
     said = "the loss limit of 50 was reached: 70.00 at the worse end"
     rows = seen(Shown(), width, height, look(snapshot(strategies=[strategy(text=said)])))
-    assert any("strategy mm may only reduce its positions" in row for row in rows[2:6])
+    assert any("mm may only reduce: the loss limit of 50 was reached" in row for row in rows[2:6])
     assert any(row.startswith("mm ") and " reducing " in row for row in rows)
     assert width < WIDE or any(row.startswith("mm ") and row.rstrip().endswith(said) for row in rows)
 
@@ -114,7 +114,18 @@ def test_a_strategy_that_may_only_reduce_says_why(width: int, height: int) -> No
 def test_what_does_not_fit_is_said() -> None:
     assert any(re.match(r"Open orders  \d+ more, press down", row) for row in seen(Shown(view="3")))
     assert any(re.search(r"\d+ more, press \d", row) for row in seen(Shown(), 200, 50))
-    assert any(re.match(r"Strategies  1 more, press down", row) for row in seen(Shown(), 80, 24))
+    assert any(re.match(r"Strategies  1 more, press down", row) for row in seen(Shown(), 80, 14))
+
+
+def test_room_that_is_left_over_goes_to_the_blocks_that_were_cut() -> None:
+    crowd = [process(f"market_server.venue{number}") for number in range(16)]
+    rows = seen(Shown(), 200, 50, look(snapshot(processes=crowd, hops=[HopLine("hop", SUMMARY, SUMMARY)] * 10)))
+    assert sum("market_server.venue" in row for row in rows) == 16
+    assert not any("more, press" in row for row in rows)
+    rows = seen(
+        Shown(), 80, 24, look(snapshot(hops=[HopLine(f"hop_{number}", SUMMARY, SUMMARY) for number in range(20)]))
+    )
+    assert rows[-2].strip(), "the last row above the keys is used"
 
 
 def test_a_list_scrolls_to_its_end() -> None:
