@@ -287,7 +287,7 @@ class GrvtAccountFetcher:
         lane: Lane = Lane.QUERY,
         *,
         bucket: str = QUERIES,
-        costs: Mapping[str, int] | None = None,
+        costs: dict[str, int] | None = None,
     ) -> bytes:
         """Body of the answer. bucket: the one that a refusal for the rate shuts; costs: one of it where not given."""
         asked_ns = self._clock.now_ns()
