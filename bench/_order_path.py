@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter_ns
 from types import SimpleNamespace
@@ -120,7 +121,7 @@ def armed_switch(instruments: OrderInstruments, log: logging.Logger) -> VenueSwi
     switch = VenueSwitch(arm, 10**9, monotonic_ns, log)
     refreshing = switch.refresh(instruments)
     try:
-        refreshing.send(None)  # type: ignore[attr-defined]  # nothing in it waits
+        refreshing.send(None)  # nothing in it waits
     except StopIteration:
         return switch
     raise AssertionError("arming waited")
@@ -180,7 +181,7 @@ class Engine:
             events=EventLog(self.journal, publish, resync, monotonic_ns, log),
             gateway=self.oms,
             clock=monotonic_ns,
-            kill_switch=lambda: words.load(Word.KILL_SWITCH),
+            kill_switch=partial(words.load, int(Word.KILL_SWITCH)),
             armed=armed_switch(instruments, log).armed,
             commit=self.reader.commit,
             counters=counters,

@@ -7,7 +7,7 @@ goes to the gateway, which asks `guard` once more just before the bytes leave. W
 reason. What the venue says to all that is merged by `order_merger.py`.
 
 Compiled: between the ring and the socket every request passes all of it, and as Python that was two thirds of the way.
-Plain classes all the same, so a test can put an error into one step.
+What a test replaces to put an error into one step (`on_request`, `guard`, `_send`) is looked up by name, in a subclass.
 
 Who calls it: processes/trading_engine.py (requests, timer). One thread, no waiting, no I/O: everything slow is behind
 the gateway, the settler and the recovery.
@@ -15,6 +15,7 @@ the gateway, the settler and the recovery.
 
 from libc.stdint cimport int64_t, uint64_t
 
+from exchanges.order_merger cimport OrderMerger
 from exchanges.order_store cimport InFlight, Order, OrderStore
 from shm.record cimport Record
 from shm.records cimport OrderRequestRecord
@@ -22,7 +23,6 @@ from shm.records cimport OrderRequestRecord
 from typing import Protocol
 
 from exchanges.order_events import copy_request, fact_of_request, refusal
-from exchanges.order_merger import OrderMerger
 from exchanges.request_form import flaw_of_new, flaw_of_replace
 from shm.layout import EventType, OrderState, Reason, RequestType
 from shm.records import OrderRequest
@@ -61,8 +61,17 @@ class Recoverer(Protocol):
     def request(self, nonce, epoch, asked_time_ns): ...
 
 
-class OrderEngine:
+cdef class OrderEngine:
     """`merger` is its other half: give the venue's facts to `merger.on_fact`."""
+
+    cdef int _instance
+    cdef OrderStore _store
+    cdef object _instruments, _gate, _fence, _gateway
+    cdef object _clock, _kill_switch, _armed, _commit, _count, _log, _request_to_poll
+    cdef readonly object _events
+    cdef readonly OrderMerger merger
+    cdef public object recoverer
+    cdef public bint ready
 
     def __init__(
         self,
@@ -110,11 +119,12 @@ class OrderEngine:
     def on_request(self, Record request not None):
         """Carry out or refuse one record of the request ring. `request` is the reader's: copied where it is kept."""
         cdef OrderRequestRecord* asked = _asked(request)
-        cdef int64_t now = self._clock()
+        cdef int64_t now = self._clock(), waited
         cdef int kind = asked.request_type
         self._count("requests")
         if asked.publish_time_ns:
-            self._request_to_poll.record(max(0, now - asked.publish_time_ns))
+            waited = now - asked.publish_time_ns
+            self._request_to_poll.record(waited if waited > 0 else 0)
         if kind == _RECOVER:
             self._recover(request)
         elif asked.epoch != self._fence.accepted:
@@ -173,7 +183,7 @@ class OrderEngine:
             self.merger.leaving(request, self._clock())
         return reason
 
-    def _refusal_now(self, Record request not None):
+    cdef object _refusal_now(self, Record request):
         """What may have changed since the request was made; cancels and queries always pass."""
         cdef OrderRequestRecord* asked = _asked(request)
         cdef int64_t now
@@ -191,15 +201,15 @@ class OrderEngine:
             return Reason.STALE_EPOCH
         return _NO_REASON
 
-    def _recover(self, request):
+    cdef int _recover(self, request) except -1:
         if not self._fence.accept(request.epoch):
             self._count("stale_epoch")
             self.refuse(request, Reason.STALE_EPOCH, f"engine serves epoch {self._fence.accepted}")
-            return
+            return 0
         assert self.recoverer is not None
         self.recoverer.request(request.request_id, request.epoch, request.publish_time_ns)
 
-    def _blocked(self, request):
+    cdef object _blocked(self, Record request):
         """Why no request that adds risk may go now, before its contents are looked at."""
         if not self.ready:
             return Reason.NOT_READY
@@ -207,10 +217,9 @@ class OrderEngine:
             return Reason.RESYNC
         return self._refusal_now(request)
 
-    def _new(self, Record request not None, int64_t now):
+    cdef object _new(self, Record request, int64_t now):
         cdef OrderRequestRecord* asked = _asked(request)
         cdef uint64_t order_id = asked.client_order_id
-        cdef OrderStore store = self._store
         cdef InFlight in_flight
         if reason := self._blocked(request):
             self.refuse(request, reason)
@@ -221,7 +230,7 @@ class OrderEngine:
         if flaw := flaw_of_new(request, now):
             self.refuse(request, Reason.BAD_REQUEST, flaw)
             return
-        if store.get(order_id) is not None:
+        if self._store.get(order_id) is not None:
             self.refuse_duplicate(request)
             return
         instrument = self._instruments.by_id(asked.instrument_id)
@@ -238,7 +247,7 @@ class OrderEngine:
         if not self._admit(request):
             return
         in_flight = self.merger.register(request, now)
-        store.add(Order.from_request(request, in_flight))
+        self._store.add(Order.from_request(request, in_flight))
         self._send(request, self._gateway.new)
 
     def refuse_duplicate(self, request):
@@ -252,7 +261,7 @@ class OrderEngine:
         event.text = b"client order id was used before"
         self._events.emit(event)
 
-    def _cancel(self, request, now):
+    cdef object _cancel(self, request, int64_t now):
         order_id = request.client_order_id
         if _instance_of(order_id) != self._instance:
             self.refuse(request, Reason.BAD_REQUEST, "only orders of this instance are canceled")
@@ -283,7 +292,7 @@ class OrderEngine:
             return
         self._send(request, self._gateway.cancel)
 
-    def _replace(self, request, now):
+    cdef object _replace(self, request, int64_t now):
         if reason := self._blocked(request):
             self.refuse(request, reason)
             return
@@ -312,11 +321,11 @@ class OrderEngine:
         self._store.changed(order)
         self._send(wanted, self._gateway.replace)
 
-    def _cancel_all(self, request, now):
+    cdef object _cancel_all(self, request, int64_t now):
         self.merger.register(request, now)
         self._send(request, self._gateway.cancel_all)
 
-    def _query(self, request, now):
+    cdef object _query(self, request, int64_t now):
         order_id = request.client_order_id
         if _instance_of(order_id) != self._instance:
             self.refuse(request, Reason.BAD_REQUEST, "only orders of this instance are asked for")
@@ -330,7 +339,7 @@ class OrderEngine:
         self.merger.register(request, now)
         self._send(request, self._gateway.query)
 
-    def _addressed(self, request, Order order):
+    cdef object _addressed(self, request, Order order):
         """The cancel or query as it may go to the venue; None: refused.
 
         Instrument and exchange order id are those of the order: at another symbol the venue would truthfully say that
@@ -348,7 +357,7 @@ class OrderEngine:
         addressed.instrument_id, addressed.exchange_order_id = instrument_id, exchange_order_id
         return addressed
 
-    def _admit(self, request):
+    cdef bint _admit(self, request) except -1:
         until = self._gateway.admit(request)
         if until == 0:
             return True

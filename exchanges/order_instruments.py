@@ -9,7 +9,7 @@ Who calls it: order codecs, risk gate and engine of every venue, and their tests
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -88,6 +88,8 @@ class OrderInstruments:
     def __init__(self, instruments: Iterable[OrderInstrument] = ()) -> None:
         self._by_id: dict[int, OrderInstrument] = {}
         self._by_symbol: dict[str, OrderInstrument] = {}
+        self.by_id: Callable[[int], OrderInstrument | None] = self._by_id.get
+        """By instrument id; the dictionary's own method, because every order asks."""
         for instrument in instruments:
             self.put(instrument)
 
@@ -115,9 +117,6 @@ class OrderInstruments:
             else:
                 missing.append(symbol)
         return missing
-
-    def by_id(self, instrument_id: int) -> OrderInstrument | None:
-        return self._by_id.get(instrument_id)
 
     def by_symbol(self, symbol: str) -> OrderInstrument | None:
         return self._by_symbol.get(symbol)

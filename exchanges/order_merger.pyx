@@ -15,17 +15,17 @@ The promises of the stream
 A fact can only add: an older one that comes late changes nothing that a newer one said (terms by the venue's time,
 quantities by their maximum, ends for good).
 
-Compiled: the answer to every request and every fill goes through here. Plain classes, so a test can put an error into
-one step.
+Compiled: the answer to every request and every fill goes through here.
 
 Who calls it: order_engine.pyx owns it; the venue's OMS, settlement.py and recovery.py bring facts. One thread, no I/O.
 """
 
+from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
-from exchanges.order_store cimport InFlight, Order
+from exchanges.order_store cimport InFlight, Order, OrderStore
 from shm.record cimport Record
-from shm.records cimport OrderEventRecord
+from shm.records cimport OrderEventRecord, OrderRequestRecord
 
 from collections import deque
 from typing import Protocol
@@ -68,6 +68,12 @@ cdef OrderEventRecord* _event(Record fact) except NULL:
     return <OrderEventRecord*> fact.data
 
 
+cdef OrderRequestRecord* _asked(Record request) except NULL:
+    if not isinstance(request, OrderRequest):
+        raise TypeError(f"{type(request).__name__} found, an OrderRequest was expected")
+    return <OrderRequestRecord*> request.data
+
+
 class Settler(Protocol):
     """settlement.Settlement."""
 
@@ -92,7 +98,7 @@ class HistogramSink(Protocol):
     def record(self, value): ...
 
 
-class OrderMerger:
+cdef class OrderMerger:
     def __init__(self, *, instance_number, store, ledger, gate, events, clock, send_cancel, counters, histogram, log):
         """clock: CLOCK_MONOTONIC ns. send_cancel: the gateway's, for cancels that waited for their order."""
         self._instance = instance_number
@@ -117,28 +123,32 @@ class OrderMerger:
         bracket that follows can tell them."""
 
     # --- requests in flight -----------------------------------------------------------------------------------------
-    def register(self, request, poll_time_ns):
+    cpdef InFlight register(self, Record request, int64_t poll_time_ns):
         """A request is about to be handed to the gateway: its facts will find it here."""
         cdef InFlight in_flight = InFlight(request, poll_time_ns)
-        key = (in_flight.epoch, in_flight.request_id)
+        cdef tuple key = (in_flight.epoch, in_flight.request_id)
         self._in_flight[key] = in_flight
         if in_flight.request_type == _NEW or in_flight.request_type == _REPLACE:
             self._unsent.add(key)
         return in_flight
 
-    def awaits(self, request):
+    cpdef bint awaits(self, Record request) except -1:
         """Whether a request of this epoch and id is registered: its facts could not be told from a second one's."""
-        return (request.epoch, request.request_id) in self._in_flight
+        cdef OrderRequestRecord* asked = _asked(request)
+        return (asked.epoch, asked.request_id) in self._in_flight
 
-    def leaving(self, request, now):
+    cpdef leaving(self, Record request, int64_t now):
         """The last check has passed and the bytes go to the socket now. SENT is told later, off the path, but whatever
         the venue says before that already carries the time."""
-        key = (request.epoch, request.request_id)
+        cdef OrderRequestRecord* asked = _asked(request)
+        cdef tuple key = (asked.epoch, asked.request_id)
+        cdef int64_t took
         self._unsent.discard(key)
         cdef InFlight in_flight = self._in_flight.get(key)
-        if in_flight is not None and request.request_id:
+        if in_flight is not None and asked.request_id:
             in_flight.send_time_ns = now
-            self._poll_to_send.record(max(0, now - in_flight.poll_time_ns))
+            took = now - in_flight.poll_time_ns
+            self._poll_to_send.record(took if took > 0 else 0)
 
     def hold(self, request):
         """A cancel of an order that the venue has not confirmed: it goes out when the order's reply has come."""

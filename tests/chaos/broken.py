@@ -2,7 +2,8 @@
 
     python tests/chaos/broken.py commit_after_send trading-engine binance --config FILE
 
-Each variant replaces one method from outside, so the code that trades has no switch for it.
+Each variant replaces one method from outside, so the code that trades has no switch for it. The engine core is
+compiled, so there it is a subclass that the process is given in its place.
 """
 
 from __future__ import annotations
@@ -19,9 +20,14 @@ from exchanges.epoch_fence import EpochFence
 from exchanges.fill_ledger import FillLedger
 from exchanges.order_engine import OrderEngine
 from exchanges.order_events import copy_request
-from processes import cli
+from processes import cli, trading_engine
 from processes.trading_engine import REQUESTS_A_TURN, TradingEngine
 from shm.layout import EventType, RequestType
+
+
+def replace_in_engine(**methods: Callable[..., Any]) -> None:
+    broken: Any = type("BrokenEngine", (OrderEngine,), methods)
+    trading_engine.OrderEngine = broken  # type: ignore[attr-defined]
 
 
 def commit_after_send() -> None:
@@ -40,7 +46,7 @@ def commit_after_send() -> None:
             count += 1
         return count
 
-    OrderEngine._send = send  # type: ignore[attr-defined]
+    replace_in_engine(_send=send)
     TradingEngine._drain = drain  # type: ignore[method-assign]
 
 
@@ -89,8 +95,7 @@ def fence_off() -> None:
         return pretend
 
     EpochFence.accepted = property(accepted, accept)  # type: ignore[assignment]
-    OrderEngine.on_request = pretending(OrderEngine.on_request)  # type: ignore[method-assign]
-    OrderEngine.guard = pretending(OrderEngine.guard)  # type: ignore[method-assign]
+    replace_in_engine(on_request=pretending(OrderEngine.on_request), guard=pretending(OrderEngine.guard))
 
 
 VARIANTS = {act.__name__: act for act in (commit_after_send, dedupe_off, timeout_is_rejected, fence_off)}
