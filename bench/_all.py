@@ -1,19 +1,22 @@
 """Every bench, one result file, one page: what `make bench` runs.
 
-    python bench/_all.py [--only NAME,NAME] [--results DIR]
+    python bench/_all.py [--only NAME,NAME] [--results DIR] [--quick]
 
 Writes <DIR>/<host>.json, all benches' results in one object, and <DIR>/<host>.html, the same for people with every
 plot inside; prints the table of what is to be reached (_targets.py), with what was measured. Each bench runs as a
-script of its own with the samples of PLAN, so that all of them end within a quarter of an hour on two cores; one that
-fails or takes longer than its limit is named, and the exit code is 1.
+script of its own with the samples of PLAN, so that all of them end within a quarter of an hour on two cores.
+
+One that fails or takes longer than its limit is named, and the exit code is 1; the others' results stand: both files
+are written anew after each bench. One that finds no time left of BUDGET_S is not begun. --quick: a few samples each, to
+see that all of them run; it measures nothing, and its files are called <host>-quick.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import datetime
-import html
 import json
 import platform
 import re
@@ -25,12 +28,13 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from _measure import PERCENTILES, ROOT, host
-from _targets import Row, rows, table
+from _measure import ROOT, host
+from _page import page
+from _targets import rows, table
 
 PLAN: dict[str, tuple[list[str], float]] = {
-    "tick_to_trade": (["--samples", "50000"], 360.0),
-    "throughput": ([], 120.0),
+    "tick_to_trade": (["--samples", "50000"], 420.0),
+    "throughput": ([], 150.0),
     "ring_one_to_one": (["--samples", "50000"], 120.0),
     "ring_broadcast": (["--samples", "50000"], 120.0),
     "trader_path": (["--samples", "50000"], 60.0),
@@ -40,6 +44,11 @@ PLAN: dict[str, tuple[list[str], float]] = {
 }
 """Arguments and limit in seconds; every other bench runs with its own samples within LIMIT_S."""
 LIMIT_S = 90.0
+BUDGET_S = 880.0
+"""For all of them together."""
+QUICK = ["--samples", "400", "--blocks", "2"]
+END_S = 20.0
+"""How long a bench that is stopped may take to remove its segments and processes."""
 
 
 def benches() -> list[str]:
@@ -48,126 +57,87 @@ def benches() -> list[str]:
     return [*(name for name in PLAN if name in found), *sorted(found - set(PLAN))]
 
 
-def run(name: str, folder: Path) -> dict[str, Any]:
-    """Its result, with `plot` (PNG, base64) and `seconds`; {"error": why} where there is none."""
+def run(name: str, folder: Path, left_s: float, quick: bool) -> dict[str, Any]:
+    """Its result, with `plot` (PNG, base64), `command` and `seconds`; {"error": why} where there is none. left_s: what
+    is left of the time for all."""
+    if left_s < 1:
+        return {"error": f"not begun: the {BUDGET_S:g} s for all benches were over"}
     result, plot = folder / f"{name}.json", folder / f"{name}.png"
     given, limit_s = PLAN.get(name, ([], LIMIT_S))
-    command = [sys.executable, str(Path(__file__).with_name(f"{name}.py")), *given]
+    script = [f"bench/{name}.py", *(QUICK if quick else given)]
     began = monotonic()
     print(f"== {name}", flush=True)
-    try:
-        ended = subprocess.run(
-            [*command, "--json", str(result), "--plot", str(plot)], cwd=ROOT, timeout=limit_s, check=False
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            [sys.executable, *script, "--json", str(result), "--plot", str(plot)], cwd=ROOT, stderr=said
         )
-    except subprocess.TimeoutExpired:
-        return {"error": f"took longer than {limit_s:g} s"}
-    if ended.returncode or not result.exists():
-        return {"error": f"ended with {ended.returncode}"}
+        try:
+            process.wait(min(limit_s, left_s))
+        except subprocess.TimeoutExpired:
+            return {"error": f"took longer than {min(limit_s, left_s):.0f} s"}
+        finally:
+            _end(process)
+            said.seek(0)
+            told = said.read().decode(errors="replace").strip()
+            if told:
+                print(told, file=sys.stderr)
+    if process.returncode or not result.exists():
+        return {"error": f"ended with {process.returncode}: {told.rpartition(chr(10))[2]}"}
     content: dict[str, Any] = json.loads(result.read_text())
-    content["seconds"] = round(monotonic() - began, 1)
+    content["command"], content["seconds"] = " ".join(["python", *script]), round(monotonic() - began, 1)
     if plot.exists():
         content["plot"] = base64.b64encode(plot.read_bytes()).decode()
     return content
 
 
-STYLE = """body{font:15px/1.45 system-ui,sans-serif;max-width:1180px;margin:2em auto;padding:0 1em;color:#222}
-table{border-collapse:collapse;margin:.6em 0}td,th{padding:.15em .7em;text-align:right;border-bottom:1px solid #ddd}
-td{font-variant-numeric:tabular-nums}tr:hover td{background:#f6f8fa}nav{columns:4;font-size:13.5px;margin:1em 0}
-nav a{display:block;color:#0969da;text-decoration:none}.words td:nth-child(2),.words th:nth-child(2){text-align:left}
-td:first-child,th:first-child{text-align:left}.met{color:#18794e}.missed{color:#c62a2f;font-weight:600}
-.none{color:#888}pre{background:#f6f6f6;padding:.8em;overflow-x:auto;font-size:12.5px}img{max-width:100%}
-h2{margin-top:2em;border-top:1px solid #ddd;padding-top:1em}"""
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """It takes its own processes and segments with it when it is asked to end (_measure.py)."""
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(END_S)
+        process.kill()
+        process.wait()
 
 
-def page(content: dict[str, Any]) -> str:
-    """The report as one HTML file that needs nothing else."""
-    machine = content["host"]
-    parts = [
-        "<!doctype html><meta charset='utf-8'><title>corelane bench</title>", f"<style>{STYLE}</style>",
-        f"<h1>corelane bench, {html.escape(content['name'])}</h1>",
-        f"<p>{html.escape(machine['cpu'])}, {machine['cores']} cores, Linux {html.escape(machine['kernel'])}, Python "
-        f"{machine['python']}; {content['date']}; load {machine['load']} at the start. Durations in ns. Absolute "
-        "figures are this machine's; ratios were taken in interleaved blocks of one run.</p>",
-    ]  # fmt: skip
-    parts += ["<h2>What is to be reached</h2>", _targets_table([Row(**row) for row in content["targets"]]), "<nav>"]
-    parts += [f"<a href='#{html.escape(name)}'>{html.escape(name)}</a>" for name in content["benches"]]
-    parts.append("</nav>")
-    for name, bench in content["benches"].items():
-        parts.append(f"<h2 id='{html.escape(name)}'>{html.escape(name)}</h2>")
-        parts.append(_section(bench))
-    return "\n".join(parts) + "\n"
-
-
-def _targets_table(found: list[Row]) -> str:
-    classes = {"met": "met", "MISSED": "missed", "not measured": "none"}
-    head = "<tr><th>target</th><th>what</th><th>bound</th><th>measured</th><th></th></tr>"
-    lines, before = [], ""
-    for row in found:
-        cells = ["" if row.work == before else row.work, row.what]
-        cells += ["" if value is None else f"{value:.4g}" for value in (row.bound, row.found)]
-        line = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-        lines.append(f"<tr>{line}<td class='{classes[row.verdict]}'>{row.verdict}</td></tr>")
-        before = row.work
-    return "<table class='words'>" + head + "".join(lines) + "</table>"
-
-
-def _section(bench: dict[str, Any]) -> str:
-    if "error" in bench:
-        return f"<p class='missed'>{html.escape(bench['error'])}</p>"
-    columns = ["count", *(name for name, _ in PERCENTILES), "max", "rate_per_s"]
-    rows = [[one["name"], *(_number(one.get(column)) for column in columns)] for one in bench["results"]]
-    parts = [_table(["series", *columns], rows)]
-    for bound in bench["bounds"]:
-        verdict = "met" if bound["met"] else "missed"
-        parts.append(
-            f"<div>{html.escape(bound['what'])}: <span class='{verdict}'>{bound['found']:g}, bound {bound['bound']:g}: "
-            f"{verdict}</span></div>"
-        )
-    if bench.get("ratios"):
-        rows = [[what, f"{one['value']:.4f}", f"{one['spread']:.1%}"] for what, one in bench["ratios"].items()]
-        parts.append(_table(["ratio", "p50 by p50", "spread over the blocks"], rows))
-    if bench["notes"]:
-        parts.append("<pre>" + html.escape("\n".join(bench["notes"])) + "</pre>")
-    if "plot" in bench:
-        parts.append(f"<img alt='percentiles of every series' src='data:image/png;base64,{bench['plot']}'>")
-    parts.append(f"<p class='none'>{bench['seconds']:g} s</p>")
-    return "\n".join(parts)
-
-
-def _number(value: Any) -> str:
-    return "" if value is None else f"{value:,.0f}"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = ["<tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in head) + "</tr>"]
-    lines += ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
-    return "<table>" + "".join(lines) + "</table>"
+def write(content: dict[str, Any], folder: Path) -> None:
+    """Both files, of what there is so far."""
+    content["targets"] = [asdict(row) for row in rows(content["benches"])]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{content['name']}.html").write_text(page(content))
+    plain = {
+        name: {key: value for key, value in bench.items() if key != "plot"}
+        for name, bench in content["benches"].items()
+    }
+    (folder / f"{content['name']}.json").write_text(json.dumps(content | {"benches": plain}, indent=1) + "\n")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="names, separated by commas")
     parser.add_argument("--results", type=Path, default=ROOT / "bench" / "results", metavar="DIR")
+    parser.add_argument("--quick", action="store_true", help="a few samples each: do they all run?")
     options = parser.parse_args()
     names = options.only.split(",") if options.only else benches()
+    if unknown := sorted(set(names) - set(benches())):
+        parser.error(f"--only: no bench {', '.join(unknown)}; there are {', '.join(benches())}")
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", platform.node()) or "host"
     content: dict[str, Any] = {
-        "name": name, "host": host(), "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "name": f"{name}-quick" if options.quick else name, "quick": options.quick, "host": host(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "benches": {},
     }  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        content["benches"] = {one: run(one, Path(folder)) for one in names}
-    found = list(rows(content["benches"]))
-    content["targets"] = [asdict(row) for row in found]
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / f"{name}.html").write_text(page(content))
-    for bench in content["benches"].values():
-        bench.pop("plot", None)
-    (options.results / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    began = monotonic()
+    for one in names:
+        with tempfile.TemporaryDirectory() as folder:
+            left_s = BUDGET_S - (monotonic() - began)
+            content["benches"][one] = run(one, Path(folder), left_s, options.quick)
+        content["seconds"] = round(monotonic() - began, 1)
+        write(content, options.results)
     failed = {one: bench["error"] for one, bench in content["benches"].items() if "error" in bench}
     for one, why in failed.items():
         print(f"{one}: {why}", file=sys.stderr)
-    print(f"\n{table(found)}\n")
-    print(f"{options.results / name}.json, {options.results / name}.html")
+    print(f"\n{table(list(rows(content['benches'])))}\n")
+    print(f"{content['seconds']:g} s; {options.results / content['name']}.json and .html")
     return int(bool(failed))
 
 

@@ -46,23 +46,27 @@ def compare(before: dict[str, Any], after: dict[str, Any]) -> tuple[list[str], l
     return bad, rest
 
 
+def read(path: Path) -> dict[str, Any] | None:
+    """A result file; None, and said on stderr, where it is none."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as failure:
+        print(f"{path}: {failure}; expected a file that `make bench` wrote", file=sys.stderr)
+        return None
+    if not isinstance(content, dict) or "benches" not in content:
+        print(f'{path}: no "benches" found; expected a file that `make bench` wrote', file=sys.stderr)
+        return None
+    return content
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     options = parser.parse_args()
-    read = []
-    for path in (options.before, options.after):
-        try:
-            content = json.loads(path.read_text())
-        except (OSError, ValueError) as failure:
-            print(f"bench-check: {path}: {failure}; expected a file that `make bench` wrote", file=sys.stderr)
-            return 2
-        if not isinstance(content, dict) or "benches" not in content:
-            print(f'bench-check: {path}: no "benches" found; expected a file that `make bench` wrote', file=sys.stderr)
-            return 2
-        read.append(content)
-    bad, rest = compare(*read)
+    if (before := read(options.before)) is None or (after := read(options.after)) is None:
+        return 2
+    bad, rest = compare(before, after)
     for line in rest:
         print(f"  {line}")
     for line in bad:

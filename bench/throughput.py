@@ -10,9 +10,9 @@ pinned one reads the market ring as the trader does: every record polled, five f
     1, 10, 50, 200 symbols      ns a frame at full speed, in batches of 512; frames/s is the rate
     recorded                    the same with recorded frames of two symbols
 
-Then the rate is raised step by step until the reader is lapped for the first time or its queue grows over a step. The
-bound: a frame of 200 symbols costs at most 1.5 times one of a single symbol (books of 200 symbols no longer fit the
-core's nearest cache; the work is the same).
+Then, for each number of symbols, the rate is raised step by step until the reader is lapped for the first time, its
+queue grows over a step, or the server itself no longer keeps up. The bound: a frame of 200 symbols costs at most 1.5
+times one of a single symbol (books of 200 symbols no longer fit the core's nearest cache; the work is the same).
 """
 
 from __future__ import annotations
@@ -40,7 +40,11 @@ BATCH = 512
 BOUND = 1.5
 RING = 1 << 14
 STEP_S = 0.5
+LIMITS = 2
+"""Searches for the limit, the numbers of symbols taking turns."""
 FIRST_RATE, LAST_RATE, FACTOR = 50_000, 5_000_000, 1.3
+BACK = FACTOR**4
+"""How far below the last limit the search for it begins again."""
 RECORDED = "recorded"
 
 
@@ -148,14 +152,14 @@ def block(server: Server, frames: list[bytes]) -> Samples:
     return result
 
 
-def limit(server: Server, frames: Iterator[bytes], core: int) -> tuple[float, str]:
+def limit(server: Server, frames: Iterator[bytes], core: int, first_rate: float) -> tuple[float, str]:
     """Raise the rate until the reader loses its first record, or a quarter of the ring waits at the end of a step: the
     last rate that it followed, and why no more."""
     header = server.segments["market"].header
     header["tail"][0] = header["cursor"][0]
     pid = reader(server.segments["market"], core)
     sleep(0.2)
-    feed, rate, followed = server.listener.feed_frame, float(FIRST_RATE), 0.0
+    feed, rate, followed = server.listener.feed_frame, first_rate, 0.0
     try:
         while rate <= LAST_RATE:
             batch = take(frames, int(rate * STEP_S))
@@ -192,8 +196,8 @@ def main() -> int:
     if real:
         servers[RECORDED] = Server(list(market))
     series = {name: Series(name if name == RECORDED else f"{name} symbols") for name in servers}
-    limits: list[float] = []
-    why = ""
+    limits: dict[str, list[float]] = {name: [] for name in streams}
+    why: dict[str, str] = {}
     try:
         count = max(BATCH, options.samples // options.blocks // BATCH * BATCH)
         for number in range(-1, options.blocks):  # the first warms
@@ -203,9 +207,12 @@ def main() -> int:
                 if number >= 0:
                     series[name].blocks.append(found)
                     series[name].rates.append(1e9 / float(found.mean()))
-        for _ in range(min(3, options.blocks)):
-            rate, why = limit(servers["10"], streams["10"], other)
-            limits.append(rate)
+        first_rate = float(FIRST_RATE)
+        for _ in range(min(LIMITS, options.blocks)):
+            for name, stream in streams.items():
+                rate, why[name] = limit(servers[name], stream, other, first_rate)
+                limits[name].append(rate)
+                first_rate = max(FIRST_RATE, rate / BACK)
         surprises = sum(server.surprises for name, server in servers.items() if name != RECORDED)
     finally:
         for server in servers.values():
@@ -213,7 +220,9 @@ def main() -> int:
     report = Report("throughput", list(series.values()))
     report.bound("cost of a frame: 200 symbols / 1 symbol", ratio(series["200"], series["1"]), BOUND)
     report.bound("generated frames left to the slow decoder", surprises, 0)
-    report.notes.append(f"10 symbols, reader on another core: {np.median(limits):,.0f} frames/s followed; {why}")
+    for name, found_rates in limits.items():
+        figure = f"{max(found_rates):,.0f} frames/s followed by a reader on another core"
+        report.notes.append(f"{name} {'symbol' if name == '1' else 'symbols'}: {figure}; {why[name]}")
     if not real:
         report.notes.append("recorded: not measured (no corpus)")
     return report.finish(options)

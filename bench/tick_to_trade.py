@@ -53,7 +53,7 @@ from shm.segment import Segment
 from shm.trace import Trace
 
 WARM = 500
-SHARES = {"pyzmq_spin": 0.2, "pyzmq_block": 0.1, "backoff": 0.2, "doorbell": 0.5, "yield": 0.5, "untraced": 0.5}
+SHARES = {"pyzmq_spin": 0.2, "pyzmq_block": 0.1, "backoff": 0.2, "doorbell": 0.2, "yield": 0.2, "untraced": 0.2}
 """Of our samples; slow ones take fewer, so that a run ends."""
 BOUND = 1 / 20
 BOT_SHARE, BOT_MOST, BOT_WARM = 0.02, 1_000, 50
