@@ -101,6 +101,8 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     file = Path(path)
     try:
         tree = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(["there is no such file; `corelane config example` prints one"], str(file)) from None
     except OSError as error:
         raise ConfigError([f"cannot be read: {error.strerror}; expected a TOML file"], str(file)) from None
     except UnicodeDecodeError:

@@ -21,7 +21,7 @@ def sound_part(value: Any, declared: Any) -> Any:
     """`value` without what does not fit; MISSING where a part that must be there does not."""
     if value is MISSING:
         return MISSING
-    base, _ = unwrap(declared)
+    base, meta = unwrap(declared)
     origin = typing.get_origin(base)
     if origin in (types.UnionType, typing.Union):
         return sound_part(value, next(option for option in typing.get_args(base) if option is not type(None)))
@@ -30,6 +30,8 @@ def sound_part(value: Any, declared: Any) -> Any:
     if origin is dict and isinstance(value, dict):
         return _whole({key: sound_part(item, typing.get_args(base)[1]) for key, item in value.items()})
     if origin is list and isinstance(value, list):
+        if meta is not None and len(value) < (meta.min_length or 0):
+            return MISSING
         found = _whole(dict(enumerate(sound_part(item, typing.get_args(base)[0]) for item in value)))
         return found if found is MISSING else list(found.values())
     problems: list[str] = []

@@ -54,7 +54,8 @@ def read(file: Path) -> list[Action]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise Failure(f"--script: {file} cannot be read: {error}", ExitCode.CONFIG) from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise Failure(f"--script: {file} cannot be read: {reason}", ExitCode.CONFIG) from None
     actions = []
     for number, line in enumerate(lines, start=1):
         try:

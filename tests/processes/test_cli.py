@@ -60,7 +60,7 @@ def test_the_module_is_the_command():
         timeout=60,
     )
     assert result.returncode == ExitCode.CONFIG
-    assert result.stderr == "corelane: nowhere.toml: cannot be read: No such file or directory; expected a TOML file\n"
+    assert result.stderr == "corelane: nowhere.toml: there is no such file; `corelane config example` prints one\n"
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_a_table_of_the_config_keeps_its_brackets_in_the_help():
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
-        (["config", "check", "-c", "nowhere.toml"], ExitCode.CONFIG, "nowhere.toml: cannot be read"),
-        (["trader", "-c", "nowhere.toml"], ExitCode.CONFIG, "nowhere.toml: cannot be read"),
+        (["config", "check", "-c", "nowhere.toml"], ExitCode.CONFIG, "nowhere.toml: there is no such file"),
+        (["trader", "-c", "nowhere.toml"], ExitCode.CONFIG, "nowhere.toml: there is no such file"),
         (["demo", "--recording", "missing.gz"], ExitCode.CONFIG, "missing.gz is not a file"),
         (["demo", "--symbols", "DOGEUSDT"], ExitCode.CONFIG, "'DOGEUSDT', expected some of BTCUSDT"),
         (["demo", "--report", "/nowhere/at/all.json"], ExitCode.CONFIG, "/nowhere/at does not exist"),

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import os
-from collections.abc import Callable
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processes.config import Config, ConfigError, config_path, load_config
+from processes.config_example import text as example
 from processes.config_reading import substitute
 
 STRATEGY = """
@@ -341,7 +348,7 @@ def test_a_file_that_cannot_be_understood_is_one_sentence(directory: Path, conte
 
 
 def test_a_file_that_is_not_there_is_one_sentence(directory: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read: No such file or directory; expected a TOML file"):
+    with pytest.raises(ConfigError, match="there is no such file; `corelane config example` prints one"):
         load_config(directory / "nothing.toml")
 
 
@@ -403,3 +410,42 @@ def test_a_countdown_that_the_venue_would_refuse_is_found_here(
     found = problems_of(write_config(f'[venues.grvt]\nsymbols = ["BTC_USDT_Perp"]\ncountdown_ms = {countdown_ms}\n'))
     words = f"venues.grvt.countdown_ms: found {countdown_ms}, expected 0 (off) or 1001 to 300000"
     assert (words not in found) == good
+
+
+WRONG = st.sampled_from([[], {}, "", "x", -1, 0, 1e9, True, [""], [[]], {"x": 1}, [{}], "${NOBODY_SET_THIS}"])
+
+
+def places(tree: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Every place of a tree that holds something."""
+    items: Iterable[tuple[str | int, object]] = ()
+    if isinstance(tree, dict):
+        items = tree.items()
+    elif isinstance(tree, list):
+        items = enumerate(tree)
+    return [(*path, key) for key, _ in items] + [found for key, item in items for found in places(item, (*path, key))]
+
+
+@settings(max_examples=100)
+@given(st.data())
+def test_a_good_file_with_anything_wrong_in_it_is_one_report(data: st.DataObject) -> None:
+    tree = tomllib.loads(example())
+    for _ in range(data.draw(st.integers(1, 3))):
+        *above, last = data.draw(st.sampled_from(places(tree)))
+        table: Any = tree
+        for step in above:
+            table = table[step]
+        table[last] = copy.deepcopy(data.draw(WRONG))
+    with (
+        mock.patch("processes.config.tomllib.loads", return_value=tree),
+        tempfile.NamedTemporaryFile(suffix=".toml") as file,
+        contextlib.suppress(ConfigError),
+    ):
+        load_config(file.name)
+
+
+def test_a_list_that_is_empty_is_one_of_the_mistakes(write_config: Callable[..., Path]) -> None:
+    found = problems_of(write_config('[venues.deribit]\nsymbols = []\n[log]\nlevel = "loud"\n'))
+    assert set(found) == {
+        'log.level: found "loud", expected one of debug, info, warning, error',
+        "venues.deribit.symbols: found an empty list, expected at least 1 entry",
+    }
