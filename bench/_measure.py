@@ -108,6 +108,8 @@ class Report:
     notes: list[str] = field(default_factory=list)
     tables: dict[str, Any] = field(default_factory=dict)
     """{title: {column: {row: percentiles in ns}}}."""
+    groups: dict[str, Sequence[Series]] | None = None
+    """Series that are drawn together, with their histograms; None: all in one picture."""
 
     def bound(self, what: str, found: float, limit: float) -> None:
         """`found` must not be above `limit`."""
@@ -158,29 +160,56 @@ class Report:
         mpl.use("Agg")
         from matplotlib import pyplot
 
-        figure, axes = pyplot.subplots(figsize=(11, 5.5))
-        shares = np.concatenate([np.linspace(0, 90, 91), 100 - np.logspace(1, -2.5, 60)])
-        for index, series in enumerate(self.series):
-            style = "-" if index < 10 else "--"  # the colours repeat after ten
-            # No further than this many samples can say: beyond it a percentile is the maximum again and again.
-            said = shares[shares <= 100 * (1 - 1 / len(series.samples))]
-            axes.plot(
-                1 / (1 - said / 100), np.percentile(series.samples, said), style, label=series.name, linewidth=1.6
-            )
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        ticks = [0, 50, 90, 99, 99.9, 99.99]
-        axes.set_xticks([1 / (1 - tick / 100) for tick in ticks], [f"{tick:g} %" for tick in ticks])
-        axes.minorticks_off()
-        axes.set_xlabel("percentile")
-        axes.set_ylabel("duration")
-        axes.yaxis.set_major_formatter(lambda value, _: _duration(value))
-        axes.set_title(f"{self.bench} ({results[0]['count']:,} samples of our own)")
-        axes.grid(alpha=0.3)
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
+        figure = pyplot.figure(figsize=(11, 5.5) if self.groups is None else (13, 4.2 * len(self.groups)))
+        if self.groups is None:
+            axes = figure.subplots()
+            percentile_curves(axes, self.series)
+            axes.set_title(f"{self.bench} ({results[0]['count']:,} samples of our own)")
+            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
+        else:
+            rows = figure.subplots(len(self.groups), 2, squeeze=False)
+            for (left, right), (title, group) in zip(rows, self.groups.items(), strict=True):
+                histograms(left, group)
+                percentile_curves(right, group)
+                left.set_title(f"{self.bench}, {title} ({len(group[0].samples):,} samples of our own)", fontsize=10)
+                right.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
         figure.tight_layout()
         figure.savefig(path, dpi=110)
         pyplot.close(figure)
+
+
+def percentile_curves(axes: Any, group: Sequence[Series]) -> None:
+    shares = np.concatenate([np.linspace(0, 90, 91), 100 - np.logspace(1, -2.5, 60)])
+    for index, series in enumerate(group):
+        style = "-" if index < 10 else "--"  # the colours repeat after ten
+        # No further than this many samples can say: beyond it a percentile is the maximum again and again.
+        said = shares[shares <= 100 * (1 - 1 / len(series.samples))]
+        axes.plot(1 / (1 - said / 100), np.percentile(series.samples, said), style, label=series.name, linewidth=1.6)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    ticks = [50, 90, 99, 99.9, 99.99]
+    axes.set_xticks([1 / (1 - tick / 100) for tick in ticks], [f"{tick:g} %" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("percentile")
+    axes.set_ylabel("duration")
+    axes.yaxis.set_major_formatter(lambda value, _: _duration(value))
+    axes.grid(alpha=0.3)
+
+
+def histograms(axes: Any, group: Sequence[Series]) -> None:
+    """Outlines, each by its own number of samples; the axis ends where all but a thousandth of every series lies."""
+    low = min(float(np.percentile(series.samples, 0.1)) for series in group)
+    high = max(float(np.percentile(series.samples, 99.9)) for series in group)
+    edges = np.geomspace(max(low, 1.0) * 0.95, high * 1.05, 120)
+    for series in group:
+        shares = np.full(len(series.samples), 100 / len(series.samples))
+        axes.hist(series.samples, edges, weights=shares, histtype="step", linewidth=1.3)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: _duration(value))
+    axes.minorticks_off()
+    axes.set_xlabel("duration")
+    axes.set_ylabel("% of the samples")
+    axes.grid(alpha=0.3)
 
 
 def _duration(nanoseconds: float) -> str:

@@ -214,6 +214,9 @@ def main() -> int:
             continue
         figure = ratio(found["binance"]["spin"].series, bot.series)
         report.notes.append(f"binance: spin / a bot with {bot.name}, the whole way: {figure:.4f}")
+    report.groups = {venue: [way.series for way in ways.values()] for venue, ways in found.items()}
+    if "binance" in report.groups:
+        report.groups["binance"] = [*report.groups["binance"], *(bot.series for bot in bots if not bot.missing)]
     return report.finish(options)
 
 
