@@ -52,7 +52,6 @@ ACCOUNT_SUMMARY: Final = "v1/account_summary"
 BULK: Final = "v2/bulk_orders"
 CANCEL_ALL: Final = "v1/cancel_all_orders"
 COUNTDOWN: Final = "v1/cancel_on_disconnect"
-RECENT_NS: Final = 60_000_000_000
 PERPETUAL: Final = "Perp"
 CREATE_MARGIN_NS: Final = 1_000_000_000
 """Two parts of the venue stamp creates and fills."""
@@ -114,14 +113,22 @@ class GrvtAccountFetcher:
                 raise VenueUnavailable(str(failure)) from failure
         raise VenueUnavailable("the legs of an order could not be learned")
 
-    async def absent(self, client_order_id: int) -> bool:
-        """Whether neither open orders nor fills of the last minute know the present leg of this order."""
+    async def absent(self, client_order_id: int, for_ns: int) -> bool:
+        """Whether neither open orders nor any fill since its create know the present leg of this order. for_ns: how
+        long ago that was sent."""
         wire = str(self._codec.wire_id(client_order_id))
         if any(str(order.metadata.client_order_id) == wire for order in await self.every_open_order()):
             return False
-        since = self._clock.now_ns() - RECENT_NS
-        body = await self._call(FILL_HISTORY, {"limit": PAGE_LIMIT, "start_time": str(since)})
-        return wire not in await self._read(lambda raw, _time: self._codec.decode_fill_ids(raw), body)
+        since = self._clock.now_ns() - for_ns - CREATE_MARGIN_NS
+        query, cursor = {"limit": PAGE_LIMIT, "start_time": str(since)}, ""
+        for _ in range(MAX_PAGES):
+            body = await self._call(FILL_HISTORY, query | ({"cursor": cursor} if cursor else {}))
+            ids, cursor = await self._read(lambda raw, _time: self._codec.decode_fill_ids(raw), body)
+            if wire in ids:
+                return False
+            if not cursor:
+                return True
+        raise VenueUnavailable(f"{FILL_HISTORY}: more than {MAX_PAGES} full pages")
 
     async def order_by_exchange_id(self, symbol: str, exchange_order_id: bytes) -> OrderEvent | None:
         """The same by the venue's id."""

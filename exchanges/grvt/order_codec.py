@@ -366,9 +366,11 @@ class OrderCodec:
         over = code(STATES, order.state.status, "order status") in TERMINAL_STATES
         return over, _number(order.state.traded_size[0], instrument.quantity_scale)
 
-    def decode_fill_ids(self, body: bytes) -> set[str]:
-        """Client order ids of a page of fill_history, as the venue has them. Raises MalformedMessage."""
-        return {str(fill.client_order_id) for fill in decode(self._fills, body, "fill_history").result}
+    def decode_fill_ids(self, body: bytes) -> tuple[set[str], str]:
+        """Client order ids of a page of fill_history, as the venue has them, and the cursor of the next page. Raises
+        MalformedMessage."""
+        page = decode(self._fills, body, "fill_history")
+        return {str(fill.client_order_id) for fill in page.result}, page.next
 
     def decode_bulk(self, body: bytes, receive_time_ns: int) -> list[OrderEvent]:
         """Answer of bulk_orders: STATUS of each created order, which says PENDING. Raises MalformedMessage."""

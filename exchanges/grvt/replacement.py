@@ -155,7 +155,7 @@ class Replacements:
             message = self._encode(new)
         except UnsupportedRequest as failure:
             return refusal(request, Reason.BAD_REQUEST, str(failure))
-        certain = False
+        certain, sent_ns = False, monotonic_ns()
         for attempt in range(2):
             try:
                 reply = await self._ask(*message)
@@ -177,10 +177,11 @@ class Replacements:
             refused = refusal(request, fact.reason, fact.text.decode("utf-8", "replace"))
             refused.error_code = fact.error_code
             return refused
-        return await self._settled(request, watch, certain)
+        return await self._settled(request, watch, certain, sent_ns)
 
-    async def _settled(self, request: OrderRequest, watch: LegWatch, certain: bool) -> OrderEvent | None:
-        """Until the venue's word on the new leg is there. certain: it said that it took it."""
+    async def _settled(self, request: OrderRequest, watch: LegWatch, certain: bool, sent_ns: int) -> OrderEvent | None:
+        """Until the venue's word on the new leg is there. certain: it said that it took it. sent_ns: CLOCK_MONOTONIC of
+        its first create."""
         pause, forbidden_until = FIRST_LOOK_S, 0
         while not await _within(watch.begun, pause):
             pause = min(2 * pause, LONGEST_PAUSE_S)
@@ -191,7 +192,7 @@ class Replacements:
                     continue  # PENDING: asked again
                 if not forbidden_until:
                     forbidden_until = monotonic_ns() + await self._fetcher.forbid(request.client_order_id)
-                elif after_bound and await self._fetcher.absent(request.client_order_id):
+                elif after_bound and await self._fetcher.absent(request.client_order_id, monotonic_ns() - sent_ns):
                     reason = Reason.VENUE_REJECTED if certain else Reason.SETTLED_ABSENT
                     return refusal(request, reason, "the venue does not know the order's new form")
             except (VenueUnavailable, VenueRefused) as failure:

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from exchanges.grvt import simulator_frames as frames
 from exchanges.grvt.simulator_errors import VenueError
-from exchanges.grvt.simulator_replies import open_positions, position
+from exchanges.grvt.simulator_replies import fill, open_positions, position
 from exchanges.grvt.simulator_venue import Venue
 from exchanges.simulator.book import Level
 from exchanges.simulator.connection import ClientConnection, frame_kinds
@@ -40,6 +40,8 @@ SILENT: Final = ("v1.ticker.d", "v1.candle", "v1.transfer", "v1.deposit", "v1.wi
 """Can be subscribed, and never say anything."""
 PRIVATE: Final = ("v1.order", "v1.state", "v1.fill", "v1.position", "v1.cancel", "v1.transfer", "v1.deposit",
                   "v1.withdrawal")  # fmt: skip
+FILLS_REPLAYED: Final = 50
+"""That v1.fill begins with some is known, and not how many."""
 FIRST_SEQUENCE: Final = 36_000
 """Of the public counters: any number will do, as long as it is not 0 or 1."""
 NS_PER_MS: Final = 1_000_000
@@ -161,6 +163,15 @@ class PrivateChannel(Channel):
         self.account, self.symbol = account, symbol
 
     def snapshot(self) -> list[dict[str, Any]]:
+        """Positions as they are, and the newest fills once more, oldest first; of orders nothing is said."""
+        if self.stream == "v1.fill":
+            exchange = self.venue.exchange
+            trades = [
+                trade
+                for trade in exchange.accounts[self.account].trades[-FILLS_REPLAYED:]
+                if self.symbol in ("", trade.symbol)
+            ]
+            return [fill(self.venue, trade, exchange.orders[trade.order_id].request.venue) for trade in trades]
         if self.stream != "v1.position":
             return []
         if self.symbol:

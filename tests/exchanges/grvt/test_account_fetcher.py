@@ -14,6 +14,7 @@ from exchanges.grvt.account_fetcher import GrvtAccountFetcher
 from exchanges.grvt.order_budget import CREATES
 from exchanges.grvt.simulator import SimulatorServer, serve
 from shm.layout import (
+    EventType,
     ExecFlag,
     OrderState,
     OrderType,
@@ -137,3 +138,16 @@ async def test_creates_cost_the_same_together_as_alone_and_too_many_are_refused_
     with pytest.raises(VenueUnavailable, match="rate limit"):
         await fetcher.bulk_orders([], [signed(engine, bid - FAR) for _ in range(tokens + 1)])
     assert server.truth()["requests"].get("v2/bulk_orders", 0) == 0
+
+
+async def test_an_order_whose_only_trace_is_a_fill_of_an_earlier_page_is_not_absent(
+    server: SimulatorServer, engine: LiveEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exchanges.grvt.account_fetcher.PAGE_LIMIT", 1)
+    fetcher, (_, ask) = fetcher_of(engine), best(server)
+    filled = [engine.order(ask, 10) for _ in range(3)]
+    for order_id in filled:
+        await engine.told_of(order_id, EventType.FILL)
+    unknown = client_order_id(INSTANCE, STRATEGY, EPOCH, next(_counter))
+    long_ago = 600 * 10**9
+    assert [await fetcher.absent(one, long_ago) for one in (*filled, unknown)] == [False, False, False, True]

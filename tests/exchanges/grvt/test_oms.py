@@ -303,6 +303,28 @@ async def test_orders_go_over_rest_while_the_order_socket_is_down(server: Simula
         check_agreement(server, engine)
 
 
+async def test_fills_that_the_venue_tells_once_more_count_once(server: SimulatorServer, tmp_path: Path) -> None:
+    _, ask = best(server)
+    async with live(server, tmp_path / "first") as engine:
+        for _ in range(2):
+            order_id = engine.order(ask, 10)
+            await engine.told_of(order_id, E.FILL)
+        await engine.until(lambda: engine.gate.net_position(PERPETUAL.id) == 20)
+        engine.oms._stream.reconnect("for this test")
+        await engine.until(lambda: engine.streams == [True, False, True] and engine.engine.ready)
+        order_id = engine.order(ask, 10)
+        await engine.told_of(order_id, E.FILL)
+        await engine.until(lambda: engine.gate.net_position(PERPETUAL.id) == 30)
+        check_agreement(server, engine)
+    async with live(server, tmp_path / "second") as anew:  # which knows nothing of the orders before
+        assert anew.gate.net_position(PERPETUAL.id) == 30
+        anew._counter = 100
+        order_id = anew.order(ask, 10)
+        await anew.told_of(order_id, E.FILL)
+        await anew.until(lambda: anew.gate.net_position(PERPETUAL.id) == 40)
+        assert len([one for one in anew.events(order_id) if one.event_type == E.FILL]) == 1
+
+
 async def test_a_lost_stream_is_recovered(server: SimulatorServer, engine: LiveEngine) -> None:
     bid, ask = best(server)
     resting = await engine.placed(bid - FAR)

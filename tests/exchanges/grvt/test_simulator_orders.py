@@ -70,6 +70,23 @@ async def test_a_taker_is_never_seen_open_and_its_fill_is_told_with_fee_and_posi
         assert [entry["instrument"] for entry in summary["positions"]] == [BTC]
 
 
+async def test_a_new_subscription_to_fills_begins_with_the_past_ones() -> None:
+    async with logged_in() as client, client.socket() as socket:
+        await socket.subscribe("v1.fill", SUB)
+        for _ in range(2):
+            price = f"{float(await best(client, -1)) * 1.01:.1f}"
+            await client.create(price=price, size="0.002", time_in_force="IMMEDIATE_OR_CANCEL")
+        live = [await socket.next("v1.fill") for _ in range(2)]
+        assert [frame["sequence_number"] for frame in live] == ["1", "2"]
+        async with client.socket() as later:
+            agreed = await later.subscribe("v1.fill", f"{SUB}-{BTC}")
+            assert agreed["num_snapshots"] == [2]
+            past = [await later.next("v1.fill") for _ in range(2)]
+        assert [frame["sequence_number"] for frame in past] == ["0", "0"]
+        told = [[frame["feed"]["trade_id"] for frame in frames] for frames in (past, live)]
+        assert told[0] == told[1]
+
+
 async def test_post_only_that_would_take_is_pending_first_and_rejected_after() -> None:
     async with logged_in() as client, client.socket() as socket:
         await socket.subscribe("v1.order", SUB)
