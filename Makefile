@@ -25,7 +25,7 @@ help:
 	@echo "make fuzz   10^7 mutated frames through the compiled scanners            (ARGS=\"--inputs 1e8 --seed 7\")"
 	@echo "make explore  the property tests on examples that no run has tried      (ARGS=\"tests/strategy\")"
 	@echo "make sanitize  the compiled parts and their tests under address and undefined-behaviour sanitizers"
-	@echo "make bench  latency and throughput against peers, into bench/results/<host>.json and .html (ARGS=\"--only NAME\")"
+	@echo "make bench  latency and throughput against peers, into bench/results/<host>.json and .html (ARGS=\"--only NAME\", --quick)"
 	@echo "make bench-check  is any ratio worse than before, beyond noise?          (BEFORE=old.json AFTER=new.json)"
 	@echo "make clean  remove everything that was built"
 

@@ -56,6 +56,9 @@ def read(path: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict) or "benches" not in content:
         print(f'{path}: no "benches" found; expected a file that `make bench` wrote', file=sys.stderr)
         return None
+    if content.get("quick"):
+        print(f"{path} is of a --quick run, which measures nothing; expected one of `make bench`", file=sys.stderr)
+        return None
     return content
 
 
