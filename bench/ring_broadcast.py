@@ -14,6 +14,7 @@ import os
 import sys
 import time
 import uuid
+from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
@@ -66,6 +67,8 @@ class ZmqPublish(ZmqBlock):
         for socket in self._sockets:
             socket.close(0)
         self._context.term()
+        for end in ("a", "b"):  # the other process was killed with its socket open
+            Path(f"{self._path}{end}").unlink(missing_ok=True)
 
 
 def observe(name: str) -> None:
