@@ -170,6 +170,12 @@ def _only_reducing(snapshot: Snapshot) -> Iterator[Finding]:
             yield process.name, f"{process.name} lets only reduce: {process.text}"
 
 
+def _orders_refused(snapshot: Snapshot) -> Iterator[Finding]:
+    for line in _fresh(snapshot):
+        if line.refused:
+            yield line.name, f"orders of {line.name} are {line.text}"
+
+
 def _own_quotes_cross(snapshot: Snapshot) -> Iterator[Finding]:
     quotes: dict[str, tuple[list[float], list[float]]] = {}
     for line in _fresh(snapshot):
@@ -261,6 +267,7 @@ LEVEL_RULES: Final = (
     LevelRule("strategy_failed", _CRITICAL, _strategy_failed),
     LevelRule("strategy_stale", _WARNING, _strategy_stale, hold_s=5.0),
     LevelRule("only_reducing", _CRITICAL, _only_reducing),
+    LevelRule("orders_refused", _WARNING, _orders_refused, hold_s=5.0),  # one alone is a strategy's everyday life
     LevelRule("own_quotes_cross", _CRITICAL, _own_quotes_cross, hold_s=1.0),  # a replace of both sides is not a cross
     LevelRule("position_differs", _CRITICAL, _position_differs, hold_s=5.0),  # the trader's own grace is 3 s
     LevelRule("kill_switch", _CRITICAL, _kill_switch),

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 Level = tuple[float, float]
 """(price, quantity)"""
+REFUSED: Final = "refused: "
+"""Begins what a strategy says whose orders its own limits refuse."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +158,8 @@ class FillLine:
 class StrategyLine:
     """One strategy on one instrument. Quantities in the venue's unit, money in `currency`; bid, ask: its own best
     quotes, None without. lowest, highest: where the position ends if what is open fills. profit: realized and
-    unrealized, after fees; None while there is no mark. text: why it FAILED, or else why only what reduces may be
-    sent."""
+    unrealized, after fees; None while there is no mark. text: why it FAILED, else why its orders are refused
+    just now (begins with REFUSED), else why only what reduces may be sent."""
 
     name: str
     instrument: str
@@ -184,7 +187,12 @@ class StrategyLine:
     @property
     def only_reducing(self) -> bool:
         """A loss limit, or a profit that nobody knows, keeps it from adding to its position."""
-        return bool(self.text) and self.state != "FAILED"
+        return bool(self.text) and self.state != "FAILED" and not self.refused
+
+    @property
+    def refused(self) -> bool:
+        """Some of its orders were refused by its limits a moment ago."""
+        return self.text.startswith(REFUSED)
 
 
 @dataclass(frozen=True)

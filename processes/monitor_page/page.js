@@ -190,7 +190,7 @@ function dollars(set, one) {
 }
 
 function strategyState(one) {
-  if (one.text && one.state !== "FAILED") return {text: `${one.state}, only reducing`, kind: "bad"};
+  if (one.text && one.state !== "FAILED" && !one.text.startsWith("refused: ")) return {text: `${one.state}, only reducing`, kind: "bad"};
   return one.stale ? {text: `${one.state}, stale data`, kind: "warn"} : {text: one.state, kind: STATES[one.state] ?? "warn"};
 }
 

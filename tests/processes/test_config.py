@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-import tempfile
 import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from processes.config import Config, ConfigError, config_path, load_config
@@ -412,7 +411,7 @@ def test_a_countdown_that_the_venue_would_refuse_is_found_here(
     assert (words not in found) == good
 
 
-WRONG = st.sampled_from([[], {}, "", "x", -1, 0, 1e9, True, [""], [[]], {"x": 1}, [{}], "${NOBODY_SET_THIS}"])
+WRONG: tuple[Any, ...] = ([], {}, "x", -1, [[]])
 
 
 def places(tree: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
@@ -425,22 +424,18 @@ def places(tree: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | i
     return [(*path, key) for key, _ in items] + [found for key, item in items for found in places(item, (*path, key))]
 
 
-@settings(max_examples=100)
-@given(st.data())
-def test_a_good_file_with_anything_wrong_in_it_is_one_report(data: st.DataObject) -> None:
-    tree = tomllib.loads(example())
-    for _ in range(data.draw(st.integers(1, 3))):
-        *above, last = data.draw(st.sampled_from(places(tree)))
-        table: Any = tree
-        for step in above:
-            table = table[step]
-        table[last] = copy.deepcopy(data.draw(WRONG))
-    with (
-        mock.patch("processes.config.tomllib.loads", return_value=tree),
-        tempfile.NamedTemporaryFile(suffix=".toml") as file,
-        contextlib.suppress(ConfigError),
-    ):
-        load_config(file.name)
+def test_anything_wrong_anywhere_in_a_good_file_is_one_report(tmp_path: Path) -> None:
+    file, good = tmp_path / "corelane.toml", tomllib.loads(example())
+    file.write_text("")
+    for *above, last in places(good):
+        for wrong in WRONG:
+            tree: Any = copy.deepcopy(good)
+            table = tree
+            for step in above:
+                table = table[step]
+            table[last] = copy.deepcopy(wrong)
+            with mock.patch("processes.config.tomllib.loads", return_value=tree), contextlib.suppress(ConfigError):
+                load_config(file)
 
 
 def test_a_list_that_is_empty_is_one_of_the_mistakes(write_config: Callable[..., Path]) -> None:

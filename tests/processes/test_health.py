@@ -72,6 +72,11 @@ QUIET = [process("market_server.binance", connections=(ConnectionLine("UP", 9_00
             {"processes": [process("trading_engine.binance", text="no risk limits")]},
             "trading_engine.binance lets only reduce: no risk limits",
         ),
+        (
+            "orders_refused",
+            {"strategies": [strategy(text="refused: too large")]},
+            "orders of mm are refused: too large",
+        ),
         ("own_quotes_cross", {"strategies": [strategy(bid=100.2)]}, "own quotes cross, bid 100.2 and ask 100.2"),
         (
             "own_quotes_cross",

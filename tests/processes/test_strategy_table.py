@@ -105,6 +105,23 @@ def test_why_only_reducing_orders_pass_is_said_until_a_person_resets_it(rig: Str
     assert [row.text for row in rows(segment)] == [b"", b""]
 
 
+def test_what_limits_refuse_is_said_as_long_as_it_goes_on(rig: StrategyRig, segment: Segment) -> None:
+    table = StrategyTable(segment)
+    rig.runner.set_limits({"max_order_quantity": "0.1"})
+    rig.strategy.buy(rig.instrument(), 59_990.0, 0.5)
+    table.publish(rig.container)
+    assert next(rows(segment)).text == b"refused: quantity 0.5 is above the limit of 0.1"
+    rig.wait(2.0)
+    rig.strategy.buy(rig.instrument(), 59_990.0, 0.5)
+    table.publish(rig.container)
+    rig.wait(2.0)
+    table.publish(rig.container)
+    assert next(rows(segment)).text.startswith(b"refused: ")
+    rig.wait(2.0)
+    table.publish(rig.container)
+    assert next(rows(segment)).text == b""
+
+
 def test_a_table_that_is_full_keeps_the_first_rows(rig: StrategyRig, segment: Segment) -> None:
     small = Segment.create(NAME + "2", SegmentKind.TABLE, 1, slot_stride(RecordKind.STRATEGY_ROW))
     try:
