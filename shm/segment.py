@@ -85,7 +85,7 @@ class Segment:
                 posix_ipc.unlink_shared_memory(name)
             return cls.create(name, kind, capacity, stride, mode, group)
         except (OSError, ValueError, posix_ipc.Error) as error:
-            raise SegmentError(f"segment {name} cannot be made: {error}") from None
+            raise SegmentError(f"segment {name} cannot be made: {_reason(error)}") from None
         try:
             os.fchmod(shared.fd, mode)
             if group >= 0:
@@ -125,7 +125,7 @@ class Segment:
         except posix_ipc.ExistentialError:
             raise SegmentError(f"segment {name} does not exist; `corelane shm create` makes it") from None
         except (OSError, ValueError, posix_ipc.Error) as error:
-            raise SegmentError(f"segment {name} cannot be opened: {error}") from None
+            raise SegmentError(f"segment {name} cannot be opened: {_reason(error)}") from None
         try:
             status = os.fstat(shared.fd)
             problem = _trust_problem(status)
@@ -137,7 +137,7 @@ class Segment:
             check_header(name, header, status.st_size, kind)
             mapping = mmap.mmap(shared.fd, status.st_size, mmap.MAP_SHARED | mmap.MAP_POPULATE)
         except (OSError, ValueError) as error:
-            raise SegmentError(f"segment {name} cannot be mapped: {error}") from None
+            raise SegmentError(f"segment {name} cannot be mapped: {_reason(error)}") from None
         finally:
             shared.close_fd()
         segment = cls(name, mapping)
@@ -248,6 +248,11 @@ def check_header(name: str, header: np.void, size: int, kind: SegmentKind | None
     problem = _shape_problem(found, capacity, stride)
     if problem:
         raise SegmentError(f"segment {name} is damaged: {problem}")
+
+
+def _reason(error: Exception) -> str:
+    """What the system said, without its number."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _shape_problem(kind: SegmentKind, capacity: int, stride: int) -> str:
