@@ -144,8 +144,8 @@ async def test_an_order_whose_only_trace_is_a_fill_of_an_earlier_page_is_not_abs
     server: SimulatorServer, engine: LiveEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("exchanges.grvt.account_fetcher.PAGE_LIMIT", 1)
-    fetcher, (_, ask) = fetcher_of(engine), best(server)
-    filled = [engine.order(ask, 10) for _ in range(3)]
+    fetcher, deep = fetcher_of(engine), best(server)[1] + 1_000
+    filled = [engine.order(deep, 10) for _ in range(3)]
     for order_id in filled:
         await engine.told_of(order_id, EventType.FILL)
     unknown = client_order_id(INSTANCE, STRATEGY, EPOCH, next(_counter))

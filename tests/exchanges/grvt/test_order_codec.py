@@ -213,6 +213,7 @@ def wire_order(status: str, reason: str = "UNSPECIFIED", traded: str = "0.0", **
         ("CANCELLED", "EXPIRED", "0.0", EventType.EXPIRED, OrderState.EXPIRED, Reason.VENUE_EXPIRED),
         ("CANCELLED", "IOC_CANCEL", "0.03", EventType.EXPIRED, OrderState.EXPIRED, Reason.VENUE_EXPIRED),
         ("REJECTED", "IOC_CANCEL", "0.0", EventType.EXPIRED, OrderState.EXPIRED, Reason.VENUE_EXPIRED),
+        ("REJECTED", "IOC_CANCEL", "0.03", EventType.EXPIRED, OrderState.EXPIRED, Reason.VENUE_EXPIRED),
         ("REJECTED", "FAIL_POST_ONLY", "0.0", EventType.REJECTED, OrderState.REJECTED, Reason.VENUE_POST_ONLY),
         ("REJECTED", "UNSPECIFIED", "0.0", EventType.REJECTED, OrderState.REJECTED, Reason.VENUE_REJECTED),
         ("REJECTED", "LIQUIDATION", "0.03", EventType.CANCELED, OrderState.CANCELED, Reason.VENUE_LIQUIDATION),
