@@ -35,7 +35,8 @@ def config(write_config: Callable[..., Path], directory: Path) -> Config:
     return load_config(
         write_config(
             f"[observers]\nmonitor = true\n[monitor]\nport = {free_port()}\nmin_interval_s = 0.0\n"
-            f'command = ["/bin/sh", "-c", "cat >> {got}; echo >> {got}"]\n'
+            f'command = ["/bin/sh", "-c", "cat >> {got}; echo >> {got}"]\n',
+            port=free_port(),  # request limits are shared by all on this host that know a venue of this address
         )
     )
 
