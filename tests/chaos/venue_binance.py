@@ -43,9 +43,16 @@ class BinanceVenue(ChaosVenue):
     waits_s = WAITS_S
 
     def depth(self, place: Place) -> tuple[Levels, Levels]:
+        """Behind the best prices of this moment: the levels are as old as the last depth update, which orders are not
+        matched against."""
         found = place.admin("GET", f"/fapi/v1/depth?symbol={self.symbol}&limit=20")
+        best = place.admin("GET", f"/fapi/v1/ticker/bookTicker?symbol={self.symbol}")
         bids, asks = ([(float(price), float(held)) for price, held in found[side]] for side in ("bids", "asks"))
-        return bids, asks
+        bid, ask = float(best["bidPrice"]), float(best["askPrice"])
+        return (
+            [(bid, float(best["bidQty"])), *(level for level in bids if level[0] < bid)],
+            [(ask, float(best["askQty"])), *(level for level in asks if level[0] > ask)],
+        )
 
     def is_up(self, place: Place) -> bool:
         return place.path == "rest" or bool(place.admin("GET", "/admin/truth")["order_sockets"])
