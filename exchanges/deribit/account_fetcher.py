@@ -22,7 +22,7 @@ import msgspec
 from exchanges.adapter import VenueRefused, VenueUnavailable
 from exchanges.deribit.auth import RequestSigner
 from exchanges.deribit.endpoints import API, GET_TIME
-from exchanges.deribit.error_codes import GONE_CODES, KEY_CODES, classify
+from exchanges.deribit.error_codes import KEY_CODES, NOT_FOUND_CODES, classify
 from exchanges.deribit.order_budget import CREDITS, MATCHING, REQUEST_COST, OrderBudget
 from exchanges.deribit.order_codec import CANCEL, NS_PER_MS, STATE_BY_LABEL, OrderCodec, currency_of, parameters
 from exchanges.deribit.order_messages import AccountLimits, Order, Position, Reply
@@ -90,7 +90,7 @@ class DeribitAccountFetcher:
         try:
             reply = await self._call(STATE_BY_LABEL, query)
         except VenueRefused as refused:
-            if refused.code in GONE_CODES:
+            if refused.code in NOT_FOUND_CODES:
                 return None
             raise
         for fact in self._read(self._codec.decode_orders, reply):
@@ -103,7 +103,7 @@ class DeribitAccountFetcher:
         try:
             reply = await self._call(ORDER_STATE, {"order_id": exchange_order_id.decode()})
         except VenueRefused as refused:
-            if refused.code in GONE_CODES:
+            if refused.code in NOT_FOUND_CODES:
                 return None
             raise
         return self._read(self._codec.decode_order, reply)

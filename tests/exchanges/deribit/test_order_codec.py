@@ -240,12 +240,13 @@ def test_a_cancel_by_label_tells_only_how_many(codec: OrderCodec, count: int, ki
         (10007, E.REJECTED, Reason.VENUE_FILTER),
         (10028, E.REJECTED, Reason.VENUE_RATE_LIMIT),
         (13888, E.REJECTED, Reason.VENUE_TIMESTAMP),
-        (99999, E.REJECTED, Reason.VENUE_REJECTED),
+        (10013, E.REJECTED, Reason.VENUE_REJECTED),
+        (99999, E.UNKNOWN, Reason.VENUE_STATUS_UNKNOWN),
         (11094, E.UNKNOWN, Reason.VENUE_STATUS_UNKNOWN),
         (10040, E.UNKNOWN, Reason.VENUE_STATUS_UNKNOWN),
     ],
 )
-def test_an_error_is_a_refusal_unless_something_went_wrong_inside(
+def test_an_error_is_a_refusal_where_the_venues_table_calls_it_one(
     codec: OrderCodec, code: int, kind: EventType, reason: Reason
 ) -> None:
     fact, verdict = refused(codec, request(), code, "words 61500.0")
