@@ -188,14 +188,15 @@ class Settlement:
         for trade in await trades(since):
             exchange_id = trade.exchange_order_id
             known = self._store.by_exchange_id(order.instrument_id, exchange_id)
-            if known is None and exchange_id not in asked:
-                # Trades name the order by the venue's id only: ask whose it is.
-                asked[exchange_id] = await self._source.order_by_exchange_id(symbol, exchange_id)
-            fact = asked.get(exchange_id)  # type: ignore[assignment]
-            if fact is not None and fact.client_order_id == order.client_order_id:
-                self._merger.on_fact(fact)
-            elif known is not order:
-                continue
+            if trade.client_order_id != order.client_order_id:
+                if known is None and exchange_id not in asked:
+                    # Not every venue's trades carry our id, and not every venue knows an order for long: ask whose.
+                    asked[exchange_id] = await self._source.order_by_exchange_id(symbol, exchange_id)
+                fact = asked.get(exchange_id)  # type: ignore[assignment]
+                if fact is not None and fact.client_order_id == order.client_order_id:
+                    self._merger.on_fact(fact)
+                elif known is not order:
+                    continue
             trade.client_order_id = order.client_order_id
             self._merger.on_fact(trade)
             if not order.accepted or known is None:

@@ -117,19 +117,22 @@ class BinanceAccountFetcher:
         a page."""
         if from_trade_id is None:
             return await self._trades(f"symbol={symbol}&limit={TRADES_PER_PAGE}")
+        return await self._pages(symbol, f"fromId={from_trade_id}")
+
+    async def own_trades_since(self, symbol: str, venue_time_ns: int) -> list[OrderEvent]:
+        """FILL facts of trades at or after that time of the venue's clock, all pages."""
+        return await self._pages(symbol, f"startTime={max(0, venue_time_ns // 1_000_000)}")
+
+    async def _pages(self, symbol: str, begin: str) -> list[OrderEvent]:
+        """From where `begin` says, then by trade id."""
         facts: list[OrderEvent] = []
         for _ in range(MAX_PAGES):
-            page = await self._trades(f"symbol={symbol}&fromId={from_trade_id}&limit={TRADES_PER_PAGE}")
+            page = await self._trades(f"symbol={symbol}&{begin}&limit={TRADES_PER_PAGE}")
             facts += page
             if len(page) < TRADES_PER_PAGE:
                 return facts
-            from_trade_id = max(int(fact.trade_id) for fact in page) + 1
+            begin = f"fromId={max(int(fact.trade_id) for fact in page) + 1}"
         raise VenueUnavailable(f"GET {USER_TRADES}: more than {MAX_PAGES} full pages for {symbol}")
-
-    async def own_trades_since(self, symbol: str, venue_time_ns: int) -> list[OrderEvent]:
-        """FILL facts of trades at or after that time of the venue's clock, at most the first page."""
-        start_ms = max(0, venue_time_ns // 1_000_000)
-        return await self._trades(f"symbol={symbol}&startTime={start_ms}&limit={TRADES_PER_PAGE}")
 
     async def trades_of_order(self, symbol: str, exchange_order_id: bytes) -> list[OrderEvent]:
         """FILL facts of one order."""

@@ -50,6 +50,8 @@ ACCOUNT_SUMMARIES: Final = "private/get_account_summaries"
 CANCEL_ALL_OF_INSTRUMENT: Final = "private/cancel_all_by_instrument"
 
 TRADES_PER_PAGE: Final = 1000
+RECENT_TRADES_MS: Final = 23 * 3_600_000
+"""Trades are remembered for 24 hours; what is older stands in the history alone, which lags behind a little."""
 MAX_PAGES: Final = 200
 """A bound on paging: 200,000 own trades since the last watermark is a broken reply, not a busy day."""
 
@@ -135,22 +137,34 @@ class DeribitAccountFetcher:
             facts += page
             if not more or not page:
                 return facts
-            from_trade_id = max(int(fact.trade_id) for fact in page) + 1
+            from_trade_id = _newest(page) + 1
         raise VenueUnavailable(f"{USER_TRADES}: more than {MAX_PAGES} full pages for {symbol}")
 
     async def own_trades_since(self, symbol: str, venue_time_ns: int) -> list[OrderEvent]:
-        """FILL facts of trades at or after that time of the venue's clock, at most the first page."""
-        query = {
-            "instrument_name": symbol, "start_timestamp": max(0, venue_time_ns // NS_PER_MS),
-            "end_timestamp": self._clock.now_ms() + 60_000, "count": TRADES_PER_PAGE, "sorting": "asc",
-        }  # fmt: skip
-        facts, _ = await self._page(USER_TRADES_SINCE, query)
-        return facts
+        """FILL facts of trades at or after that time of the venue's clock, all pages. The history is asked too where
+        that time is about as long ago as trades are remembered."""
+        start_ms = max(0, venue_time_ns // NS_PER_MS)
+        old = self._clock.now_ms() - start_ms > RECENT_TRADES_MS
+        found: dict[bytes, OrderEvent] = {}
+        for historical in (False, True)[: 1 + old]:
+            query = {
+                "instrument_name": symbol, "start_timestamp": start_ms, "end_timestamp": self._clock.now_ms() + 60_000,
+                "count": TRADES_PER_PAGE, "sorting": "asc", "historical": historical,
+            }  # fmt: skip
+            facts, more = await self._page(USER_TRADES_SINCE, query)
+            if more and facts:
+                facts += await self._pages(symbol, _newest(facts) + 1, historical=historical)
+            found |= {fact.trade_id: fact for fact in facts}
+        return list(found.values())
 
     async def trades_of_order(self, symbol: str, exchange_order_id: bytes) -> list[OrderEvent]:
-        """FILL facts of one order."""
-        reply = await self._call(TRADES_OF_ORDER, {"order_id": exchange_order_id.decode()})
-        return self._read(self._codec.decode_trades, reply)
+        """FILL facts of one order, those that are older than trades are remembered too."""
+        found: dict[bytes, OrderEvent] = {}
+        for historical in (False, True):
+            query = {"order_id": exchange_order_id.decode(), "historical": historical}
+            facts = self._read(self._codec.decode_trades, await self._call(TRADES_OF_ORDER, query))
+            found |= {fact.trade_id: fact for fact in facts}
+        return list(found.values())
 
     async def _page(self, method: str, query: dict[str, Any]) -> tuple[list[OrderEvent], bool]:
         return self._read(self._codec.decode_trade_page, await self._call(method, query))
@@ -246,3 +260,8 @@ class DeribitAccountFetcher:
             return read(bytes(reply.result), monotonic_ns())
         except MalformedMessage as failure:
             raise VenueUnavailable(str(failure)) from failure
+
+
+def _newest(facts: list[OrderEvent]) -> int:
+    """The highest trade_seq."""
+    return max(int(fact.trade_id) for fact in facts)

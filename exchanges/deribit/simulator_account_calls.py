@@ -34,6 +34,7 @@ ORDER_TYPES = (
     "trailing_stop",
 )
 MAX_OFFSET = 1 << 31
+TRADES_SEEN_MS = 24 * 3_600_000
 
 
 # --- orders -----------------------------------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ def _history(venue: Venue, call: Call, orders: list[Order]) -> list[Any]:
 # --- fills ------------------------------------------------------------------------------------------------------------
 def get_user_trades_by_instrument(venue: Venue, call: Call) -> Any:
     name = venue.named(call).listing.name
-    return trade_page(call, _rows(venue, [t for t in venue.trades_of(call.owner) if t.symbol == name]))
+    return trade_page(call, _rows(venue, call, [t for t in venue.trades_of(call.owner) if t.symbol == name]))
 
 
 def get_user_trades_by_currency(venue: Venue, call: Call) -> Any:
@@ -137,20 +138,27 @@ def get_user_trades_by_currency(venue: Venue, call: Call) -> Any:
         if currency in ("any", venue.listing(trade.symbol).currency)
         and kind in ("any", venue.listing(trade.symbol).kind)
     ]
-    return trade_page(call, _rows(venue, chosen))
+    return trade_page(call, _rows(venue, call, chosen))
 
 
 def get_user_trades_by_order(venue: Venue, call: Call) -> Any:
     """A bare array, oldest first unless `sorting` says else."""
     currency, number = read_id(call.parameters.text("order_id"), CURRENCIES)
     trades = venue.wallet(call.owner, currency).trades
-    rows = _rows(venue, [trade for trade in trades if trade.order_id == number])
+    rows = _rows(venue, call, [trade for trade in trades if trade.order_id == number])
     return rows[::-1] if call.parameters.choice("sorting", ("asc", "desc", "default"), "default") == "desc" else rows
 
 
-def _rows(venue: Venue, trades: list[Trade]) -> list[dict[str, Any]]:
-    orders = venue.exchange.orders
-    return [trade_object(venue, trade, state_then(orders[trade.order_id], trade)) for trade in trades]
+def _rows(venue: Venue, call: Call, trades: list[Trade]) -> list[dict[str, Any]]:
+    """What is older than a day only with `historical`."""
+    orders, since_ms = venue.exchange.orders, 0
+    if not call.parameters.boolean("historical", False):
+        since_ms = venue.clock_ms() - TRADES_SEEN_MS
+    return [
+        trade_object(venue, trade, state_then(orders[trade.order_id], trade))
+        for trade in trades
+        if trade.time_ms >= since_ms
+    ]
 
 
 # --- positions and money ----------------------------------------------------------------------------------------------

@@ -113,6 +113,24 @@ async def test_the_trade_history_overrules_both(world: World) -> None:
     assert world.events_of()[-1].parts == 3
 
 
+async def test_a_trade_that_carries_our_id_counts_where_the_venue_forgot_its_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Orders are remembered for less long than trades: after a long outage the trade alone says that it filled."""
+    request = unknown_new(world)
+    world.venue.trade(world.venue.place(request), 10, 8).client_order_id = request.client_order_id
+    world.venue.hidden.add(request.client_order_id)
+
+    async def forgotten(symbol: str, exchange_order_id: bytes) -> None:
+        world.venue._question("order by exchange id")
+
+    monkeypatch.setattr(world.venue, "order_by_exchange_id", forgotten)
+    await world.settle_down()
+    assert world.kinds()[-1] == E.FILL
+    assert world.events_of()[-1].order_state == S.FILLED
+    assert "order by exchange id" not in world.venue.asked
+
+
 async def test_trades_of_others_do_not_count(world: World) -> None:
     other = world.venue.place(world.new_request(order_id=12345))
     request = unknown_new(world)
