@@ -15,6 +15,7 @@ from __future__ import annotations
 from exchanges.account_emergency import AccountEmergency
 from exchanges.adapter import ExchangeContext
 from exchanges.deribit.error_codes import GONE_CODES
+from exchanges.deribit.order_codec import signed_size
 from exchanges.deribit.order_connection import OrderConnection
 from exchanges.emergency import OpenOrder, OpenPosition
 from exchanges.order_instruments import OrderInstruments
@@ -40,7 +41,7 @@ class DeribitEmergency(AccountEmergency[OrderConnection]):
 
     async def positions(self) -> list[OpenPosition]:
         rows = await self._fetcher.every_position()
-        found = [OpenPosition(row.instrument_name, bytes(row.size).decode()) for row in rows]
+        found = [OpenPosition(row.instrument_name, signed_size(row)) for row in rows]
         return [position for position in found if position.amount]
 
     async def close_position(self, position: OpenPosition, client_order_id: int) -> None:

@@ -429,8 +429,10 @@ class OrderCodec:
         return decode(self._summary, result, "account summary").limits
 
     def decode_switch(self, result: bytes) -> bool:
-        """Whether cancel-on-disconnect is on, as get_cancel_on_disconnect says. Raises MalformedMessage."""
-        return decode(self._switch, result, "cancel on disconnect").enabled
+        """Whether cancel-on-disconnect is on for this connection, as get_cancel_on_disconnect says; its word on the
+        account's default says nothing about a connection. Raises MalformedMessage."""
+        switch = decode(self._switch, result, "cancel on disconnect")
+        return switch.enabled and switch.scope == "connection"
 
     # --- shared pieces ----------------------------------------------------------------------------------------------
     def _identity(self, fact: OrderEvent, instrument: OrderInstrument, label: str, order_id: str) -> None:
@@ -457,13 +459,17 @@ class OrderCodec:
             return None
         row = PositionRow()
         row.venue, row.instrument_id, row.valid = Venue.DERIBIT, instrument.id, 1
-        size = abs(_number(position.size, instrument.quantity_scale))
-        short = position.direction == "sell" or bytes(position.size).startswith(b"-")
-        row.position = -size if short else size
+        row.position = _number(msgspec.Raw(signed_size(position).encode()), instrument.quantity_scale)
         row.entry_price = position.average_price
         row.unrealized_pnl = money(bytes(position.total_profit_loss))
         row.accumulated_realized_pnl = money(bytes(position.realized_profit_loss))
         return row
+
+
+def signed_size(position: Position) -> str:
+    """Below zero for a short: the venue has a minus sign there, or says it with the direction alone."""
+    size = bytes(position.size).decode()
+    return f"-{size}" if position.direction == "sell" and not size.startswith("-") else size
 
 
 def _number_of(order_id: str) -> int:

@@ -379,3 +379,12 @@ def test_the_recorded_life_of_an_order(corpus: Path) -> None:
         json.dumps(json.loads((folder / "ws_portfolio.json").read_bytes())["params"]["data"]).encode(), 1
     )
     assert balance.wallet_balance > 0
+
+
+@pytest.mark.parametrize(
+    ("scope", "enabled", "on"), [("connection", True, True), ("connection", False, False), ("account", True, False)]
+)
+def test_only_the_venues_word_on_the_connection_itself_proves_the_switch(
+    codec: OrderCodec, scope: str, enabled: bool, on: bool
+) -> None:
+    assert codec.decode_switch(json.dumps({"scope": scope, "enabled": enabled}).encode()) is on
