@@ -107,6 +107,10 @@ cdef class FastEncoder(RequestEncoder):
         p = cl_put_decimal(p, asked.price, terms.price_scale)
         if asked.exec_flags & _POST_ONLY:
             p = cl_put(p, _POST_ONLY_TEXT)
+        else:
+            p = cl_put(p, b',"post_only":false')
+        if asked.exec_flags & _REDUCE_ONLY:
+            p = cl_put(p, b',"reduce_only":true')
         return self._until(p, asked, now_ns)
 
     cdef char* _cancel(self, OrderRequestRecord* asked, uint64_t identity) except? NULL:

@@ -71,14 +71,17 @@ NS_PER_MS: Final = 1_000_000
 DAY_NS: Final = 86_400_000_000_000
 DAY_END_NS: Final = 8 * 3_600_000_000_000
 """good_til_day orders end with the session: 08:00 UTC."""
+ENDED_ORDERS: Final = 1_024
+"""How many orders that have ended keep their venue's id here: late words come soon or never."""
 REMEMBERED_ORDERS: Final = 65_536
+"""How many ids are kept in all, whatever the venue says of them."""
 
 POST_ONLY: Final = int(ExecFlag.POST_ONLY)
 REDUCE_ONLY: Final = int(ExecFlag.REDUCE_ONLY)
 SELF_TRADE: Final = int(ExecFlag.EXPIRE_TAKER | ExecFlag.EXPIRE_MAKER)
 """Modes that a request may ask for; here they are a setting of the account."""
 NOT_POST_ONLY: Final = ',"post_only":false'
-"""Said with every order: the OpenAPI document gives it a default of true, the venue's replies one of false."""
+"""Said with every order and edit: the OpenAPI document gives it a default of true, the venue's replies one of false."""
 
 METHODS: Final[dict[int, str]] = {Side.BUY: "private/buy", Side.SELL: "private/sell"}
 CANCEL: Final = "private/cancel"
@@ -134,6 +137,7 @@ class OrderCodec:
         self._instance = instance_number
         self.exchange_ids: OrderedDict[int, bytes] = OrderedDict()
         """Client order id -> the venue's."""
+        self._ended: OrderedDict[int, None] = OrderedDict()
         self._end = msgspec.json.Decoder(Order | int)
         self._reply = msgspec.json.Decoder(Reply)
         self._result = msgspec.json.Decoder(OrderResult)
@@ -193,18 +197,21 @@ class OrderCodec:
         return CANCEL_BY_LABEL, self._by_label(request)
 
     def encode_replace(self, request: OrderRequest, valid_until_ms: int) -> tuple[str, str]:
-        """quantity is the new total, as the venue counts it too. Raises UnsupportedRequest."""
+        """quantity is the new total, as the venue counts it too. The order's flags are said again: what an edit that
+        leaves them out makes of them is not documented. Raises UnsupportedRequest."""
         instrument = self._instrument(request.instrument_id)
         exchange_id = self.exchange_ids.get(request.client_order_id)
         if exchange_id is None:
             raise UnsupportedRequest("replace: the venue's id of the order is not known here")
-        post_only = ""
+        flags = NOT_POST_ONLY
         if request.exec_flags & POST_ONLY:
-            post_only = ',"post_only":true,"reject_post_only":true'
+            flags = ',"post_only":true,"reject_post_only":true'
+        if request.exec_flags & REDUCE_ONLY:
+            flags += ',"reduce_only":true'
         return EDIT, (
             f'{{"order_id":"{exchange_id.decode()}",'
             f'"amount":{decimal_text(request.quantity, instrument.quantity_scale)},'
-            f'"price":{decimal_text(request.price, instrument.price_scale)}{post_only},"valid_until":{valid_until_ms}}}'
+            f'"price":{decimal_text(request.price, instrument.price_scale)}{flags},"valid_until":{valid_until_ms}}}'
         )
 
     def encode_query(self, request: OrderRequest) -> tuple[str, str]:
@@ -338,7 +345,15 @@ class OrderCodec:
             fact.reason = CANCEL_REASONS.get(order.cancel_reason, Reason.VENUE_REJECTED)
             if _end_of(fact, order) == EventType.EXPIRED:
                 fact.order_state, fact.reason = OrderState.EXPIRED, Reason.VENUE_EXPIRED
+        if fact.order_state not in WORKING and fact.client_order_id in self.exchange_ids:
+            self._has_ended(fact.client_order_id)
         return fact
+
+    def _has_ended(self, own: int) -> None:
+        """Forget the venue's id of the order that ended longest ago, so that they do not become ever more."""
+        self._ended[own] = None
+        if len(self._ended) > ENDED_ORDERS:
+            self.exchange_ids.pop(self._ended.popitem(last=False)[0], None)
 
     def _fills(self, trades: Iterable[UserTrade], receive_time_ns: int) -> list[OrderEvent]:
         facts = []

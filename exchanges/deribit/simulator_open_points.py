@@ -35,6 +35,8 @@ class OpenPoints:
     agg2_ms: int = 1000
     order_seen_ms: int = 30 * 60 * 1000
     """How long get_order_state knows an order that has ended; later it is 10004."""
+    edit_keeps_flags: bool = True
+    """Whether an edit that leaves post_only and reduce_only out keeps them; else they are false from then on."""
     strict_tokens: bool = False
     """Whether private requests must carry `access_token` although the socket has logged in."""
     id_required: bool = True

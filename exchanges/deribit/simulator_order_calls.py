@@ -169,9 +169,10 @@ def _edit(venue: Venue, call: Call, order: Order) -> Any:
     amount = _amount(venue, call, listing)
     quantity = order.quantity if amount is None else amount
     price = parameters.optional_decimal("price") or order.price
-    post_only = parameters.boolean("post_only", note.post_only)
-    reject = parameters.boolean("reject_post_only", note.reject_post_only)
-    reduce_only = parameters.boolean("reduce_only", order.request.reduce_only)
+    keeps = venue.points.edit_keeps_flags
+    post_only = parameters.boolean("post_only", keeps and note.post_only)
+    reject = parameters.boolean("reject_post_only", keeps and note.reject_post_only)
+    reduce_only = parameters.boolean("reduce_only", keeps and order.request.reduce_only)
     if quantity <= order.filled:
         raise VenueError(10021)
     matcher = venue.exchange.matchers[order.symbol]

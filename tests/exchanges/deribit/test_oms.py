@@ -10,7 +10,9 @@ import pytest
 
 from exchanges.adapter import VenueRefused, VenueUnavailable
 from exchanges.deribit.simulator import SimulatorOptions, SimulatorServer, serve
+from exchanges.deribit.simulator_open_points import OpenPoints
 from exchanges.deribit.simulator_parameters import Parameters
+from exchanges.deribit.simulator_replies import note_of
 from shm.layout import EventType, ExecFlag, Liquidity, OrderState, OrderType, Reason, RequestType, Side, TimeInForce
 from tests.exchanges.deribit.live_engine import PERPETUAL, LiveEngine, live
 
@@ -100,6 +102,26 @@ async def test_an_order_rests_is_amended_and_canceled(server: SimulatorServer, e
     assert [kind for kind in engine.kinds(order_id) if kind != E.SENT] == [E.ACCEPTED, E.REPLACED, E.CANCELED]
     await engine.until(lambda: engine.engine.merger.awaiting_replies == 0)
     check_agreement(server, engine)
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+async def test_an_amended_order_keeps_its_flags_whatever_an_edit_without_them_would_do(
+    tmp_path: Path, keeps: bool
+) -> None:
+    quiet = await serve(options(points=OpenPoints(edit_keeps_flags=keeps)))
+    quiet.freeze()
+    try:
+        async with live(quiet, tmp_path) as engine:
+            bid, _ = best(quiet)
+            flags = int(ExecFlag.POST_ONLY)
+            order_id = await engine.placed(bid - FAR, exec_flags=flags)
+            engine.request(RequestType.REPLACE, order_id, price=bid - 2 * FAR, quantity=250, exec_flags=flags)
+            replaced = await engine.told_of(order_id, E.REPLACED)
+            assert replaced.exec_flags & ExecFlag.POST_ONLY
+            [order] = quiet.exchange.orders.values()
+            assert note_of(order).post_only
+    finally:
+        await quiet.close()
 
 
 async def test_a_taking_order_fills_with_fees_in_the_coin(server: SimulatorServer, engine: LiveEngine) -> None:

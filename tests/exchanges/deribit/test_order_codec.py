@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from exchanges.deribit.order_codec import DAY_END_NS, DAY_NS, OrderCodec, currency_of
+from exchanges.deribit.order_codec import DAY_END_NS, DAY_NS, ENDED_ORDERS, OrderCodec, currency_of
 from exchanges.order_events import FactFlag
 from exchanges.order_instruments import OrderInstrument, OrderInstruments
 from exchanges.order_wire import MalformedMessage, UnsupportedRequest
@@ -157,6 +157,32 @@ def test_a_cancel_and_an_edit_go_by_the_venues_id_once_it_was_seen(codec: OrderC
         "order_id": "74311500001", "amount": 10, "price": 61000.5, "post_only": True, "reject_post_only": True,
         "valid_until": UNTIL,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (0, {"post_only": False}),
+        (ExecFlag.REDUCE_ONLY, {"post_only": False, "reduce_only": True}),
+        (ExecFlag.POST_ONLY | ExecFlag.REDUCE_ONLY, {"post_only": True, "reject_post_only": True, "reduce_only": True}),
+    ],
+)
+def test_an_edit_says_the_orders_flags_again(codec: OrderCodec, flags: int, said: dict[str, bool]) -> None:
+    understood(codec, request(), {"order": ORDER, "trades": []})
+    edit = json.loads(codec.encode_replace(request(RequestType.REPLACE, exec_flags=flags), UNTIL)[1])
+    assert {name: edit[name] for name in edit if "only" in name} == said
+
+
+def test_ids_of_ended_orders_are_forgotten_and_that_of_an_open_one_is_not(codec: OrderCodec) -> None:
+    understood(codec, request(), {"order": ORDER, "trades": []})
+    for number in range(3 * ENDED_ORDERS):
+        own = client_order_id(6, 2, 3, 1_000 + number)
+        over = ORDER | {"label": str(own), "order_id": f"9{number}", "order_state": "cancelled"}
+        for _ in range(2):  # the reply and the stream
+            codec.decode_order(json.dumps(over).encode(), 5)
+        assert codec.exchange_ids[own] == f"9{number}".encode()
+    assert len(codec.exchange_ids) == ENDED_ORDERS + 1
+    assert codec.exchange_ids[OWN] == b"74311500001"
 
 
 def test_what_an_instrument_settles_in_is_in_its_name() -> None:
