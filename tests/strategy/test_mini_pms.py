@@ -200,6 +200,31 @@ def test_an_inverse_position_is_worth_dollars_and_earns_coin() -> None:
     assert position.average_price == pytest.approx(50_000.0, rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("size", "average", "mark", "total"),
+    [
+        # Position samples of Deribit's documentation: dollars, dollars a coin, the result in coin as it is printed.
+        (50, "7440.18", "7476.65", "0.000032781"),
+        (185_160, "15000", "17391", "1.69711368"),
+        (-60, "47182.76", "45837.07", "0.000037333"),
+    ],
+)
+def test_the_documented_inverse_positions_have_the_documented_profit(
+    size: int, average: str, mark: str, total: str
+) -> None:
+    instrument = make_instrument(
+        row=1, symbol="BTC-PERPETUAL", inverse=1, price_scale=2, quantity_scale=0, tick_size=1, lot_size=1,
+        minimum_quantity=1, minimum_notional=0, quote_currency=b"USD", settle_currency=b"BTC",
+    )  # fmt: skip
+    pms, side = make(), Side.BUY if size > 0 else Side.SELL
+    pms.apply_fill(1, instrument, side, int(Decimal(average) * 100), abs(size), 1)
+    position = pms.position(1, instrument)
+    assert position.unrealized_mantissa(int(Decimal(mark) * 10**8)) == cents(Fraction(total)) * 10**8
+    other = Side.SELL if size > 0 else Side.BUY
+    pms.apply_fill(1, instrument, other, int(Decimal(mark) * 100), abs(size), 2)
+    assert (position.position_mantissa, position.realized_mantissa) == (0, cents(Fraction(total)) * 10**8)
+
+
 def test_profit_in_coin_and_its_fees_count_in_dollars_at_the_mark() -> None:
     pms = make()
     pms.apply_fill(1, INVERSE, Side.SELL, 500_000, 1000, 1)

@@ -13,6 +13,7 @@ from exchanges.deribit.simulator import SimulatorOptions, SimulatorServer, serve
 from exchanges.deribit.simulator_open_points import OpenPoints
 from exchanges.deribit.simulator_parameters import Parameters
 from exchanges.deribit.simulator_replies import note_of
+from exchanges.deribit.simulator_streams import RpcConnection
 from shm.layout import EventType, ExecFlag, Liquidity, OrderState, OrderType, Reason, RequestType, Side, TimeInForce
 from tests.exchanges.deribit.live_engine import PERPETUAL, LiveEngine, live
 
@@ -277,6 +278,31 @@ async def test_the_switch_is_proven_before_the_line_counts_as_up(server: Simulat
         await engine.oms.arm_countdown("BTC-PERPETUAL", 60_000)
     with pytest.raises(VenueUnavailable, match="cancel-on-disconnect"):
         await engine.oms.arm_countdown("BTC-PERPETUAL", 60_000)
+
+
+async def test_no_order_leaves_while_the_venue_says_that_the_switch_is_off(
+    server: SimulatorServer, engine: LiveEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers "ok" to the switch and says that it is off: an order on that line would outlive it."""
+    bid, _ = best(server)
+
+    def asked() -> int:
+        return int(server.truth("demo")["requests"].get("private/get_cancel_on_disconnect", 0))
+
+    def switch(connection: RpcConnection, value: bool) -> None:
+        vars(connection)["cancel_on_disconnect"] = value
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RpcConnection, "cancel_on_disconnect", property(lambda _: False, switch), raising=False)
+        before = asked()
+        server.cut_connections("abort")
+        await engine.until(lambda: asked() > before)
+        order_id = engine.order(bid - FAR, 10)
+        await engine.told_of(order_id, E.REJECTED)
+        assert not engine.engine.ready
+        assert orders(server) == []
+    await engine.until(lambda: engine.engine.ready)
+    await engine.placed(bid - FAR)
 
 
 async def test_a_lost_line_takes_its_orders_with_it_and_that_is_told(
