@@ -148,6 +148,8 @@ class ControlReply(msgspec.Struct, frozen=True):
     error: str = ""
     result: bytes = b""
     """What it says where it agreed, as JSON; only for venues that answer more than "done"."""
+    code: int = 0
+    """The venue's number of the error; 0 where it agreed, or where nobody needs it."""
 
 
 class Subscribed(msgspec.Struct, frozen=True):

@@ -9,15 +9,17 @@ Who calls it: order_codec.py of every venue.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from exchanges.decimal_text import DecimalTextError, rounded_mantissa
-from shm.layout import CLIENT_ORDER_ID_TOP, MONEY_SCALE, instance_of
+from shm.layout import CLIENT_ORDER_ID_TOP, MONEY_SCALE, ExecFlag, TimeInForce, instance_of
 from shm.records import OrderEvent, OrderRequest
 
 _T = TypeVar("_T")
+_AT_ONCE: Final = frozenset({TimeInForce.NONE, TimeInForce.GTC, TimeInForce.IOC})
+"""What says nothing against a market order: GTC is what a request says that was given none."""
 
 
 class MalformedMessage(ValueError):
@@ -26,6 +28,15 @@ class MalformedMessage(ValueError):
 
 class UnsupportedRequest(ValueError):
     """The request asks for what this venue cannot do; `str()` says what."""
+
+
+def check_market_terms(request: OrderRequest) -> None:
+    """For a venue whose market orders take no time in force: what finds no counterpart at once is over. Raises
+    UnsupportedRequest for post-only, and for "all or nothing" and "until", which would be lost on the way."""
+    if request.exec_flags & ExecFlag.POST_ONLY:
+        raise UnsupportedRequest("new order: a MARKET order cannot be post-only")
+    if request.time_in_force not in _AT_ONCE:
+        raise UnsupportedRequest(f"new order: a MARKET order takes no time in force {request.time_in_force} here")
 
 
 def own_order_id(text: str, instance: int) -> int:

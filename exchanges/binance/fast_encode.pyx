@@ -85,6 +85,8 @@ cdef class FastEncoder(RequestEncoder):
                 time_in_force = b"FOK"
             else:
                 return NULL
+        elif asked.time_in_force > _IOC:
+            return NULL
         if asked.exec_flags & _EXPIRE_TAKER and asked.exec_flags & _EXPIRE_MAKER:
             prevention = b"EXPIRE_BOTH"
         elif asked.exec_flags & _EXPIRE_TAKER:

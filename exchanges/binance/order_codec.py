@@ -56,6 +56,7 @@ from exchanges.order_wire import (
     MalformedMessage,
     UnsupportedRequest,
     answer,
+    check_market_terms,
     code,
     decode,
     money,
@@ -168,8 +169,7 @@ class OrderCodec:
         if request.order_type == OrderType.LIMIT:
             self._limit_terms(parameters, request, instrument)
         elif request.order_type == OrderType.MARKET:
-            if flags & POST_ONLY:
-                raise UnsupportedRequest("new order: a MARKET order cannot be post-only")
+            check_market_terms(request)
             parameters["type"], parameters["newOrderRespType"] = "MARKET", "RESULT"
         else:
             raise UnsupportedRequest(f"new order: order type {request.order_type} is neither LIMIT nor MARKET")

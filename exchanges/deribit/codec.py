@@ -99,7 +99,8 @@ class MarketCodec:
     def _reply(self, outer: messages.Frame) -> MarketEvent:
         request_id = outer.request_id if isinstance(outer.request_id, int) else None
         if outer.error is not None:
-            return ControlReply(request_id, f"{outer.error.message} ({outer.error.code})")
+            code = outer.error.code
+            return ControlReply(request_id, f"{outer.error.message} ({code})", code=code)
         return ControlReply(request_id, result=bytes(outer.result))
 
     def _book(self, message: messages.BookMessage, rest: str) -> MarketEvent:

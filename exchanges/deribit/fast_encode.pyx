@@ -58,7 +58,7 @@ cdef class FastEncoder(RequestEncoder):
             method = b"private/sell"
         elif asked.side != _BUY:
             return NULL
-        if asked.order_type != _LIMIT and (asked.order_type != _MARKET or post_only):
+        if asked.order_type != _LIMIT and (asked.order_type != _MARKET or post_only or asked.time_in_force > _IOC):
             return NULL
         p = self._head(identity, method)
         p = cl_put(p, b'{"instrument_name":"')

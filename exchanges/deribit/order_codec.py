@@ -45,6 +45,7 @@ from exchanges.order_wire import (
     MalformedMessage,
     UnsupportedRequest,
     answer,
+    check_market_terms,
     code,
     decode,
     money,
@@ -170,8 +171,7 @@ class OrderCodec:
         if flags & REDUCE_ONLY:
             tail = ',"reduce_only":true' + tail
         if request.order_type == OrderType.MARKET:
-            if flags & POST_ONLY:
-                raise UnsupportedRequest("new order: a MARKET order cannot be post-only")
+            check_market_terms(request)
             return method, f'{head},"type":"market"{NOT_POST_ONLY}{tail}'
         if request.order_type != OrderType.LIMIT:
             raise UnsupportedRequest(f"new order: order type {request.order_type} is neither LIMIT nor MARKET")

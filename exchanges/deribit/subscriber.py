@@ -30,6 +30,7 @@ from exchanges.deribit.auth import RequestSigner
 from exchanges.deribit.codec import MarketCodec, command
 from exchanges.deribit.data_fetcher import DeribitDataFetcher
 from exchanges.deribit.endpoints import VENUE, Endpoints
+from exchanges.deribit.error_codes import KEY_CODES
 from exchanges.deribit.fast_decode import FrameScanner, MarketListener
 from exchanges.deribit.sequencer import BookSequencer
 from exchanges.deribit.session import LoginFailed, Session
@@ -50,7 +51,7 @@ from exchanges.market_subscriber import Instrument, MarketSubscriber
 from exchanges.venue_clock import VenueClock
 from exchanges.websocket import SilentStreams, WebSocketConnection, WebSocketPolicy
 from shm.clock import monotonic_ns
-from shm.layout import InstrumentStatus, MarketStatusCode
+from shm.layout import InstrumentStatus, MarketStatusCode, Reason
 
 COUNTERS: Final = ("listings",)
 """Instruments that the venue listed while we run and that are not configured here."""
@@ -64,7 +65,11 @@ SCOPES: Final = "account:read"
 
 
 class StreamRefused(Exception):
-    """The venue refused what the connection is for; `str()` says what."""
+    """The venue refused what the connection is for; `str()` says what, `code` is the venue's number (0: no answer)."""
+
+    def __init__(self, sentence: str, code: int = 0) -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 class DeribitSubscriber(MarketSubscriber):
@@ -180,7 +185,7 @@ class DeribitSubscriber(MarketSubscriber):
         finally:
             del self._pending[request_id]
         if reply.error:
-            raise StreamRefused(f"{method}: {reply.error}")
+            raise StreamRefused(f"{method}: {reply.error}", reply.code)
         return reply.result
 
     async def _subscribe(self, channels: Sequence[str]) -> None:
@@ -212,10 +217,17 @@ class DeribitSubscriber(MarketSubscriber):
                 await asyncio.sleep(self._session.refresh_in_s)
                 self._session.granted(await self._ask(endpoints.AUTH, self._session.refresh()))
         except LoginFailed as failure:  # no other answer will come for this key
-            if not self._refused.done():
-                self._refused.set_exception(ConfigurationError(f"venues.{VENUE}.credentials: {failure}"))
-        except (StreamRefused, VenueUnavailable, VenueRefused, MalformedFrame) as failure:
+            self._end_for_good(ConfigurationError(f"venues.{VENUE}.credentials: {failure}"))
+        except StreamRefused as failure:
+            if failure.code in KEY_CODES:
+                self._end_for_good(VenueRefused(str(failure), code=failure.code, reason=Reason.VENUE_SIGNATURE))
             self._link.disconnect(str(failure))
+        except (VenueUnavailable, VenueRefused, MalformedFrame) as failure:
+            self._link.disconnect(str(failure))
+
+    def _end_for_good(self, why: Exception) -> None:
+        if not self._refused.done():
+            self._refused.set_exception(why)
 
     def _channels(self) -> list[str]:
         interval = self._interval

@@ -111,6 +111,8 @@ def test_a_market_order_names_neither_price_nor_time_in_force_and_wants_its_resu
         {"order_type": OrderType.NONE},
         {"instrument_id": 99},
         {"order_type": OrderType.MARKET, "exec_flags": ExecFlag.POST_ONLY},
+        {"order_type": OrderType.MARKET, "time_in_force": TimeInForce.FOK},
+        {"order_type": OrderType.MARKET, "time_in_force": TimeInForce.GTD},
         {"time_in_force": TimeInForce.IOC, "exec_flags": ExecFlag.POST_ONLY},
         {"time_in_force": TimeInForce.GTD, "expire_time_ns": 0},
     ],

@@ -135,6 +135,7 @@ def test_gtd_is_the_end_of_the_venues_day_and_nothing_else(codec: OrderCodec) ->
         ({"instrument_id": 9}, "not one of this venue's"),
         ({"exec_flags": 1, "time_in_force": TimeInForce.IOC}, "post-only goes with"),
         ({"exec_flags": 1, "order_type": OrderType.MARKET}, "cannot be post-only"),
+        ({"time_in_force": TimeInForce.FOK, "order_type": OrderType.MARKET}, "takes no time in force 3"),
         ({"exec_flags": ExecFlag.EXPIRE_MAKER}, "self-trade prevention per account"),
         ({"time_in_force": 9}, "time in force 9 is none"),
     ],

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from exchanges.adapter import ConfigurationError
+from exchanges.adapter import ConfigurationError, VenueRefused
 from exchanges.deribit.data_fetcher import DeribitDataFetcher
 from exchanges.deribit.simulator import DEMO_KEY, SimulatorOptions, SimulatorServer, serve
 from exchanges.deribit.subscriber import DeribitSubscriber
-from shm.layout import InstrumentStatus, MarketStatusCode, OptionKind, ProcessState, RecordKind
+from shm.layout import InstrumentStatus, MarketStatusCode, OptionKind, ProcessState, Reason, RecordKind
 from tests.exchanges.live_subscriber import POLICY, LiveSubscriber, settings
 
 
@@ -207,3 +207,10 @@ async def test_a_symbol_that_the_venue_lacks_ends_the_subscriber(begin: Begin) -
     run = begin(symbols=["BTC-PERP"])
     with pytest.raises(ConfigurationError, match=r"no symbol 'BTC-PERP', it has BTC-PERPETUAL"):
         await run.until(lambda: False)
+
+
+async def test_a_wrong_key_ends_the_subscriber_by_the_venues_word(begin: Begin) -> None:
+    run = begin(SimpleNamespace(api_key=DEMO_KEY.key, secret="not-the-secret"))
+    with pytest.raises(VenueRefused, match="13004") as caught:
+        await run.until(lambda: False)
+    assert caught.value.reason is Reason.VENUE_SIGNATURE  # a process ends with the code for credentials by it
