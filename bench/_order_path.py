@@ -20,7 +20,6 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from time import perf_counter_ns
 from types import SimpleNamespace
@@ -181,7 +180,7 @@ class Engine:
             events=EventLog(self.journal, publish, resync, monotonic_ns, log),
             gateway=self.oms,
             clock=monotonic_ns,
-            kill_switch=partial(words.load, int(Word.KILL_SWITCH)),
+            kill_switch=words.level(Word.KILL_SWITCH),
             armed=armed_switch(instruments, log).armed,
             commit=self.reader.commit,
             counters=counters,

@@ -10,6 +10,7 @@ Who calls it: risk_gate.pyx through `mid`, once an order (hence compiled); the e
 
 from shm.record cimport Record
 from shm.records cimport BookRowRecord, ProcessRowRecord
+from shm.table cimport TableReader
 
 from shm.layout import ROW_MASK
 from shm.records import BookRow, ProcessRow
@@ -18,6 +19,7 @@ cdef unsigned int _ROW_MASK = ROW_MASK
 
 
 cdef class BookReference:
+    cdef TableReader _table         # None: a test's own books
     cdef object _books, _processes, _row, _stale_after_ns, _clock
     cdef Record _book, _process
     cdef bint _alive
@@ -25,6 +27,7 @@ cdef class BookReference:
     def __init__(self, books, processes, market_server_row, stale_after_ns, clock):
         """books, processes: readers of the two tables. clock: CLOCK_MONOTONIC ns."""
         self._books, self._processes = books, processes
+        self._table = books if isinstance(books, TableReader) else None
         self._row, self._stale_after_ns, self._clock = market_server_row, stale_after_ns, clock
         self._process = ProcessRow()
         self._book = BookRow()
@@ -42,7 +45,12 @@ cdef class BookReference:
         cdef Record book = self._book
         cdef BookRowRecord* row = <BookRowRecord*> book.data
         cdef double bid, ask
-        if not self._alive or not self._books.read(instrument_id & _ROW_MASK, book):
+        if not self._alive:
+            return None
+        if self._table is not None:
+            if not self._table.read(instrument_id & _ROW_MASK, book):
+                return None
+        elif not self._books.read(instrument_id & _ROW_MASK, book):
             return None
         if not row.valid or not row.bid_count or not row.ask_count:
             return None

@@ -47,6 +47,8 @@ class EventLog:
         """publish: the ring's try_publish, False = full. clock: CLOCK_MONOTONIC ns."""
         self._journal, self._publish, self._resync = journal, publish, resync
         self._clock, self._log, self._on_overflow = clock, log, on_overflow
+        self.request: Callable[[OrderRequest], int] = journal.append
+        """Note a request that is about to be sent."""
         self.overflowed_since_ns = 0
         """When the first event that the trader does not have was lost to a full ring; 0: it has all."""
         self.published = 0
@@ -54,10 +56,6 @@ class EventLog:
     @property
     def overflowed(self) -> bool:
         return self.overflowed_since_ns != 0
-
-    def request(self, request: OrderRequest) -> None:
-        """Note a request that is about to be sent."""
-        self._journal.append(request)
 
     def emit(self, event: Told) -> bool:
         """Journal and publish. False: the ring is full and the resync word is set."""

@@ -17,8 +17,11 @@ from libc.stdint cimport int64_t, uint64_t
 
 from exchanges.order_merger cimport OrderMerger
 from exchanges.order_store cimport InFlight, Order, OrderStore
+from shm.counters cimport Histogram
+from shm.host_clock cimport HostClock
 from shm.record cimport Record
 from shm.records cimport OrderRequestRecord
+from shm.table cimport Level
 
 from typing import Protocol
 
@@ -67,7 +70,10 @@ cdef class OrderEngine:
     cdef int _instance
     cdef OrderStore _store
     cdef object _instruments, _gate, _fence, _gateway
-    cdef object _clock, _kill_switch, _armed, _commit, _count, _log, _request_to_poll
+    cdef HostClock _clock
+    cdef Level _switch_word                     # None: a test's own kill switch
+    cdef Histogram _waited                      # None: a test's own histogram
+    cdef object _kill_switch, _armed, _commit, _count, _log, _request_to_poll
     cdef readonly object _events
     cdef readonly OrderMerger merger
     cdef public object recoverer
@@ -97,9 +103,11 @@ cdef class OrderEngine:
         self._instance = instance_number
         self._instruments, self._store = instruments, store
         self._gate, self._fence, self._events, self._gateway = gate, fence, events, gateway
-        self._clock, self._kill_switch, self._armed, self._commit = clock, kill_switch, armed, commit
+        self._clock, self._kill_switch, self._armed, self._commit = HostClock(clock), kill_switch, armed, commit
+        self._switch_word = kill_switch if isinstance(kill_switch, Level) else None
         self._count, self._log = counters.add, log
         self._request_to_poll = histogram("request_to_poll")
+        self._waited = self._request_to_poll if isinstance(self._request_to_poll, Histogram) else None
         self.merger = OrderMerger(
             instance_number=instance_number,
             store=store,
@@ -119,12 +127,15 @@ cdef class OrderEngine:
     def on_request(self, Record request not None):
         """Carry out or refuse one record of the request ring. `request` is the reader's: copied where it is kept."""
         cdef OrderRequestRecord* asked = _asked(request)
-        cdef int64_t now = self._clock(), waited
+        cdef int64_t now = self._clock.now(), waited
         cdef int kind = asked.request_type
         self._count("requests")
         if asked.publish_time_ns:
             waited = now - asked.publish_time_ns
-            self._request_to_poll.record(waited if waited > 0 else 0)
+            if self._waited is not None:
+                self._waited.note(waited if waited > 0 else 0)
+            else:
+                self._request_to_poll.record(waited if waited > 0 else 0)
         if kind == _RECOVER:
             self._recover(request)
         elif asked.epoch != self._fence.accepted:
@@ -160,7 +171,7 @@ cdef class OrderEngine:
             event.side, event.order_type = request.side, request.order_type
             event.price, event.quantity = request.price, request.quantity
             event.time_in_force, event.exec_flags = request.time_in_force, request.exec_flags
-        event.request_poll_time_ns = self._clock()
+        event.request_poll_time_ns = self._clock.now()
         if not self._events.emit(event):
             self.merger.lost_refusals.append(event)
 
@@ -180,7 +191,7 @@ cdef class OrderEngine:
         """Asked by the gateway just before the bytes leave; NONE counts as the moment of sending."""
         reason = self._refusal_now(request)
         if not reason:
-            self.merger.leaving(request, self._clock())
+            self.merger.leaving(request, self._clock.now())
         return reason
 
     cdef object _refusal_now(self, Record request):
@@ -189,10 +200,10 @@ cdef class OrderEngine:
         cdef int64_t now
         if asked.request_type != _NEW and asked.request_type != _REPLACE:
             return _NO_REASON
-        if self._kill_switch() & 1:
+        if (self._switch_word.load() if self._switch_word is not None else <uint64_t> self._kill_switch()) & 1:
             self._count("kill_switch_refused")
             return Reason.KILL_SWITCH
-        now = self._clock()
+        now = self._clock.now()
         if now > asked.deadline_ns:
             self._count("deadline_passed")
             return Reason.DEADLINE_PASSED

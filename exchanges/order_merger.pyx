@@ -24,6 +24,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from exchanges.order_store cimport InFlight, Order, OrderStore
+from shm.counters cimport Histogram
 from shm.record cimport Record
 from shm.records cimport OrderEventRecord, OrderRequestRecord
 
@@ -106,6 +107,7 @@ cdef class OrderMerger:
         self._clock, self._send_cancel = clock, send_cancel
         self._count, self._log = counters.add, log
         self._poll_to_send = histogram("poll_to_send")
+        self._waited = self._poll_to_send if isinstance(self._poll_to_send, Histogram) else None
         self._send_to_reply = histogram("send_to_reply")
         self._event_publish = histogram("event_publish")
         self._in_flight = {}
@@ -148,7 +150,10 @@ cdef class OrderMerger:
         if in_flight is not None and asked.request_id:
             in_flight.send_time_ns = now
             took = now - in_flight.poll_time_ns
-            self._poll_to_send.record(took if took > 0 else 0)
+            if self._waited is not None:
+                self._waited.note(took if took > 0 else 0)
+            else:
+                self._poll_to_send.record(took if took > 0 else 0)
 
     def hold(self, request):
         """A cancel of an order that the venue has not confirmed: it goes out when the order's reply has come."""

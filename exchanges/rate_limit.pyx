@@ -23,12 +23,17 @@ Compiled because every request is admitted here, and every new order by the gate
 Who calls it: the senders of every venue (through the engine's admission check) and the fetchers; risk_gate.pyx.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
+
+from shm.limits cimport _Limited
+from shm.record cimport Record
+from shm.records cimport OrderRequestRecord
 
 import hashlib
 from enum import IntEnum
 
 from shm.limits import LimitCredits, LimitWindow
+from shm.records import OrderRequest
 
 
 class Lane(IntEnum):
@@ -58,17 +63,27 @@ def account_of(str api_key not None):
 cdef class RateBudget:
     """The buckets that one process uses at a venue. Times are the venue's UTC in ns, as the caller estimates it."""
 
-    def __init__(self, buckets):
+    def __init__(self, buckets, dict costs=None):
+        """costs: by RequestType the lane and what it takes, for `admit_request`."""
         self.buckets = dict(buckets)
+        self._costs = costs if costs is not None else {}
 
-    def admit(self, int lane, dict costs not None, now_ns):
+    cpdef admit_request(self, Record request, uint64_t now_ns):
+        """`admit` what this request costs."""
+        if not isinstance(request, OrderRequest):
+            raise TypeError(f"{type(request).__name__} found, an OrderRequest was expected")
+        lane, costs = self._costs[(<OrderRequestRecord*> request.data).request_type]
+        return self.admit(lane, costs, now_ns)
+
+    cpdef admit(self, int lane, dict costs, uint64_t now_ns):
         """Take `costs` (bucket name -> units) from every bucket, or from none. 0: taken; else the time to try again.
 
         A cost of 0 takes nothing and asks only whether the bucket is shut."""
         cdef dict buckets = self.buckets
-        share, urgent = _SHARES[lane], lane == _CANCEL
+        cdef uint64_t share = _SHARES[lane], until
+        cdef bint urgent = lane == _CANCEL
         for name, cost in costs.items():
-            until = buckets[name].take(cost, share, urgent, now_ns)
+            until = (<_Limited?> buckets[name]).take(cost, share, urgent, now_ns)
             if until:
                 for other, taken in costs.items():
                     if other == name:

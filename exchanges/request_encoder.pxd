@@ -1,5 +1,6 @@
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
+from exchanges.venue_clock cimport VenueClock
 from shm.record cimport Record
 from shm.records cimport OrderRequestRecord
 
@@ -8,7 +9,8 @@ cdef class Terms:
     cdef readonly int price_scale, quantity_scale
 
 cdef class RequestEncoder:
-    cdef object _instruments, _clock
+    cdef object _instruments
+    cdef VenueClock _clock
     cdef dict _terms
     cdef int64_t _widest_ns
     cdef char text[2048]                # longer than any request: a signature of 100 is its longest part

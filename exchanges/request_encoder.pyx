@@ -74,5 +74,5 @@ cdef class RequestEncoder:
         cdef int64_t left
         if asked.deadline_ns == 0 or asked.deadline_ns - now_ns >= self._widest_ns:
             return self._widest_ns
-        left = asked.deadline_ns - now_ns + <int64_t> self._clock.error_at(now_ns)
+        left = asked.deadline_ns - now_ns + self._clock.error_at(now_ns)
         return 0 if left < 0 else left if left < self._widest_ns else self._widest_ns

@@ -71,6 +71,7 @@ cdef class _Scaled:
     cdef object instrument
     cdef int64_t lot, tick, contract_size
     cdef double unit                # of a price
+    cdef object largest, bound      # of an order, of the position; None: there is no limit, so no order
     cdef bint inverse, exact        # exact: 64 and 128 bits hold what follows
     cdef int64_t cap_high           # of what price, quantity and contract size may multiply to, * 2^64
     cdef uint64_t cap_low
@@ -79,6 +80,8 @@ cdef class _Scaled:
         self.instrument = instrument
         self.lot, self.tick = instrument.lot_size, instrument.tick_size
         self.unit = 10**instrument.price_scale
+        self.largest = limits.max_order_quantity.get(instrument.id)
+        self.bound = limits.max_position.get(instrument.id)
         self.inverse = instrument.inverse
         # OrderInstrument.notional rounds price * quantity * contract size / unit up. That is above a whole number
         # exactly where the product is above this number of units.
@@ -105,6 +108,8 @@ cdef class RiskGate:
     cdef TokenBucket _rate
     cdef OrderStore _store
     cdef dict _scaled
+    cdef double _collar
+    cdef object _most_open
     cdef dict _positions
     cdef readonly str trip_text
 
@@ -114,6 +119,8 @@ cdef class RiskGate:
         self._limits, self._store, self._mid_price = limits, store, mid_price
         self._positions, self._scaled = {}, {}
         self._rate = TokenBucket(limits.max_orders_per_second if limits else 1.0)
+        if limits is not None:
+            self._collar, self._most_open = limits.collar, limits.max_open_orders
         self._trip_path = trip_path
         self.trip_text = ""
         if trip_path is not None and trip_path.exists():
@@ -192,13 +199,14 @@ cdef class RiskGate:
         """NONE: may be sent (and one token of the rate is taken)."""
         cdef OrderRequestRecord* asked = _asked(request)
         cdef _Position position = self._position(instrument.id)
-        reason = self._malformed(asked, instrument, position)
+        cdef _Scaled scaled = None if self._limits is None else self._scaled_of(instrument)
+        reason = self._malformed(asked, scaled, position)
         if reason or self._reduces(asked.side, asked.quantity, instrument.id, position):
             return reason
-        reason = self._check(asked, instrument, asked.quantity, asked.side, position)
+        reason = self._check(asked, scaled, asked.quantity, asked.side, position)
         if reason:
             return reason
-        if self._limits is not None and self._store._open_count >= self._limits.max_open_orders:
+        if self._store._open_count >= self._most_open:
             return Reason.RISK_OPEN_ORDERS
         return self._take_rate(now_ns)
 
@@ -206,13 +214,14 @@ cdef class RiskGate:
         """`request.quantity` is the new total; only what it adds to what is open already counts as more exposure."""
         cdef OrderRequestRecord* asked = _asked(request)
         cdef _Position position = self._position(instrument.id)
-        reason = self._malformed(asked, instrument, position)
+        cdef _Scaled scaled = None if self._limits is None else self._scaled_of(instrument)
+        reason = self._malformed(asked, scaled, position)
         if reason:
             return reason
         added = max(0, asked.quantity - order.cumulative_quantity - order.remaining())
         if self._reduces(order.side, added, instrument.id, position):
             return _NONE
-        reason = self._check(asked, instrument, added, order.side, position)
+        reason = self._check(asked, scaled, added, order.side, position)
         return reason or self._take_rate(now_ns)
 
     def reduces(self, int side, quantity, instrument_id):
@@ -228,14 +237,12 @@ cdef class RiskGate:
             return position.net > 0 and totals.sell + quantity <= position.net
         return position.net < 0 and totals.buy + quantity <= -position.net
 
-    cdef object _malformed(self, OrderRequestRecord* asked, instrument, _Position position):
+    cdef object _malformed(self, OrderRequestRecord* asked, _Scaled scaled, _Position position):
         """What no limit can repair: not a positive multiple of lot and tick."""
-        cdef _Scaled scaled
-        if self._limits is None:
+        if scaled is None:
             return _NO_LIMITS
         if not position.seeded:
             return Reason.NOT_READY
-        scaled = self._scaled_of(instrument)
         if asked.quantity <= 0 or asked.quantity % scaled.lot:
             return _BAD_REQUEST
         if asked.order_type != _MARKET and (asked.price <= 0 or asked.price % scaled.tick):
@@ -249,25 +256,21 @@ cdef class RiskGate:
             known = self._scaled[instrument.id] = _Scaled(instrument, self._limits)
         return known
 
-    cdef object _check(self, OrderRequestRecord* asked, instrument, added, int side, _Position position):
+    cdef object _check(self, OrderRequestRecord* asked, _Scaled scaled, added, int side, _Position position):
         cdef OpenTotals totals
-        cdef double mid, collar
-        cdef _Scaled scaled = self._scaled_of(instrument)
+        cdef double mid, collar = self._collar
         cdef int above = -1
-        limits = self._limits
         if self.trip_text:
             return Reason.RISK_POSITION
-        identifier = instrument.id
-        largest = limits.max_order_quantity.get(identifier)
-        bound = limits.max_position.get(identifier)
-        if largest is None or bound is None:
+        if scaled.largest is None or scaled.bound is None:
             return _NO_LIMITS
-        if asked.quantity > largest:
+        if asked.quantity > scaled.largest:
             return Reason.RISK_SIZE
+        identifier = scaled.instrument.id
         found = self._mid_price(identifier)
         if found is None:
             return Reason.RISK_STALE_DATA
-        mid, collar = found, limits.collar
+        mid = found
         if asked.order_type == _MARKET:
             price = int(mid * scaled.unit * (1.0 + collar))
         else:
@@ -276,13 +279,13 @@ cdef class RiskGate:
                 return Reason.RISK_COLLAR
             above = scaled.above(asked.price, asked.quantity)
         if above < 0:
-            above = instrument.notional(price, asked.quantity) > limits.max_order_notional
+            above = scaled.instrument.notional(price, asked.quantity) > self._limits.max_order_notional
         if above:
             return Reason.RISK_NOTIONAL
         totals = self._store.totals(identifier)
         net = position.net
         worst = net + totals.buy + added if side == _BUY else -(net - totals.sell - added)
-        return Reason.RISK_POSITION if worst > bound else _NONE
+        return Reason.RISK_POSITION if worst > scaled.bound else _NONE
 
     cdef object _take_rate(self, int64_t now_ns):
         if not self._rate.available(now_ns):

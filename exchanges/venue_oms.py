@@ -240,18 +240,6 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
         shared = self._shared
         return shared.budget.admit_request(request, shared.clock.now_ns())
 
-    def new(self, request: OrderRequest) -> None:
-        self._submit(request)
-
-    def cancel(self, request: OrderRequest) -> None:
-        self._submit(request)
-
-    def replace(self, request: OrderRequest) -> None:
-        self._submit(request)
-
-    def query(self, request: OrderRequest) -> None:
-        self._submit(request)
-
     def cancel_all(self, request: OrderRequest | None) -> None:
         self._spawn(self._cancel_all(request))
 
@@ -289,6 +277,9 @@ class VenueOMS(ABC, Generic[M, R, FetcherT]):
             self.tell_soon(refusal(request, Reason.NOT_SENT, "the order socket is not usable now"))
         else:
             self._spawn(self._over_rest(request, message))
+
+    # Names for one function: a call within each would be paid by every order.
+    new = cancel = replace = query = _submit
 
     async def _over_rest(self, request: OrderRequest, message: M) -> None:
         """One request from its last check to its one outcome; it is signed behind it, so the time of a REST request's

@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Coroutine
-from functools import partial
 from typing import Any, Final, cast
 
 from exchanges.adapter import VenueRefused, VenueUnavailable
@@ -177,7 +176,7 @@ class TradingEngine(VenueProcess):
             events=self._events,
             gateway=gateway,
             clock=monotonic_ns,
-            kill_switch=partial(self._words.load, int(Word.KILL_SWITCH)),
+            kill_switch=self._words.level(Word.KILL_SWITCH),
             armed=self._switch.armed,
             commit=stalls.after("engine.committed", self._reader.commit),
             counters=self._counters,

@@ -96,15 +96,11 @@ cdef class LimitTable:
 cdef class _Limited:
     """What windows and credits share. Not for use by itself."""
 
-    cdef readonly object table
-    cdef readonly str name
-    cdef LimitBucket* bucket
-
-    cdef int attach(self, LimitTable table, str name, object limit) except -1:
+    cdef int attach(self, object table, str name, object limit) except -1:
         if not 1 <= limit <= LARGEST_LIMIT:
             raise ValueError(f"bucket {name}: limit {limit} must be from 1 to {LARGEST_LIMIT}")
         self.table, self.name = table, name
-        self.bucket = table.claim(name)
+        self.bucket = (<LimitTable?> table).claim(name)
         cl_compare_and_swap(&self.bucket.limit, 0, limit)   # until the venue tells its own
         return 0
 
@@ -145,6 +141,10 @@ cdef class _Limited:
         cdef uint64_t probe = cl_load_acquire(&self.bucket.probe)
         if asked_ns < until and asked_ns + quiet_ns >= until:
             cl_compare_and_swap(&self.bucket.probe, probe, probe | FREE)
+
+    cpdef uint64_t take(self, uint64_t cost, uint64_t share, bint urgent, uint64_t now_ns) except? 1:
+        """0: taken. Otherwise nothing was, and the time (ns) from which it may be tried."""
+        raise NotImplementedError
 
     cdef uint64_t shut_until(self, bint urgent, uint64_t now_ns):
         """0, or the time before which this request may not go whatever is left. A probe that may go is taken."""
@@ -192,8 +192,7 @@ cdef class LimitWindow(_Limited):
         cdef uint64_t known = state >> CL_LIMIT_USED_BITS
         return state if window <= known <= window + 1 else window << CL_LIMIT_USED_BITS
 
-    def take(self, uint64_t cost, uint64_t share, bint urgent, uint64_t now_ns):
-        """0: taken. Otherwise nothing was, and the time (ns) from which it may be tried."""
+    cpdef uint64_t take(self, uint64_t cost, uint64_t share, bint urgent, uint64_t now_ns) except? 1:
         cdef uint64_t until = self.shut_until(urgent, now_ns)
         if until:
             return until
@@ -252,8 +251,7 @@ cdef class LimitCredits(_Limited):
         cdef uint64_t latest = now_ns + cl_load_acquire(&self.bucket.limit) * self.unit_ns
         return now_ns if state < now_ns else latest if state > latest else state
 
-    def take(self, uint64_t cost, uint64_t share, bint urgent, uint64_t now_ns):
-        """0: taken. Otherwise nothing was, and the time (ns) from which it may be tried."""
+    cpdef uint64_t take(self, uint64_t cost, uint64_t share, bint urgent, uint64_t now_ns) except? 1:
         cdef uint64_t until = self.shut_until(urgent, now_ns)
         if until:
             return until

@@ -22,6 +22,11 @@ cdef class TableWriter(_MappedTable):
     cdef int write_raw(self, uint64_t row, const void* record, uint64_t nbytes) except -1
     cpdef write(self, uint64_t row, Record record)
 
+cdef class Level:
+    cdef object _words              # keeps the mapping alive
+    cdef uint64_t* word
+    cdef uint64_t load(self) noexcept
+
 cdef class TableReader(_MappedTable):
     cdef uint64_t scratch[256]      # room for the largest record; a test compares
     cpdef bint read(self, uint64_t row, Record record) except -1

@@ -201,6 +201,16 @@ cdef class TableReader(_MappedTable):
         return False
 
 
+cdef class Level:
+    """One word of a segment of words; calling it gives its value."""
+
+    cdef uint64_t load(self) noexcept:
+        return cl_load_acquire(self.word)
+
+    def __call__(self):
+        return self.load()
+
+
 cdef class Words:
     """Atomic uint64 levels by index (layout.Word). Any process may write; each word says who does."""
 
@@ -227,6 +237,12 @@ cdef class Words:
 
     def load(self, uint64_t index):
         return cl_load_acquire(self.at(index))
+
+    def level(self, uint64_t index):
+        """That word alone, for who looks at it often."""
+        cdef Level level = Level.__new__(Level)
+        level._words, level.word = self, self.at(index)
+        return level
 
     def store(self, uint64_t index, uint64_t value):
         cl_store_release(self.at(index), value)

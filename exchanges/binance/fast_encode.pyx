@@ -50,7 +50,7 @@ cdef class FastEncoder(RequestEncoder):
         self.window_ms = self.left_ns(asked, now_ns) // _NS_PER_MS + 1
         if self.window_ms > self._widest_ns // _NS_PER_MS:
             self.window_ms = self._widest_ns // _NS_PER_MS
-        self.time_ms = (now_ns + <int64_t> self._clock.offset_ns) // _NS_PER_MS
+        self.time_ms = (now_ns + self._clock.offset_ns) // _NS_PER_MS
         if asked.request_type == _NEW:
             p = self._new(asked, terms, identity, session)
         elif asked.request_type == _REPLACE:

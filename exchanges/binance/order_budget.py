@@ -35,7 +35,6 @@ from exchanges.http import HttpReply
 from exchanges.rate_limit import Bucket, Lane, RateBudget
 from shm.layout import RequestType
 from shm.limits import LimitTable, LimitWindow
-from shm.records import OrderRequest
 
 QUERY_WEIGHT: Final = "weight_1m"
 ORDERS_10S: Final = "orders_10s"
@@ -89,12 +88,7 @@ class OrderBudget(RateBudget):
         if account:
             for name, limit, window_s in ((ORDERS_10S, ORDERS_10S_LIMIT, 10), (ORDERS_1M, ORDERS_1M_LIMIT, 60)):
                 buckets[name] = LimitWindow(table, f"account {account} {name}", limit, window_s * _SECOND)
-        super().__init__(buckets)
-
-    def admit_request(self, request: OrderRequest, venue_time_ns: int) -> int:
-        """0: the request's cost is taken; else the venue time (ns) from which it may be tried."""
-        lane, costs = _COSTS[request.request_type]
-        return self.admit(lane, costs, venue_time_ns)
+        super().__init__(buckets, _COSTS)
 
     def learn_limits(self, rules: Iterable[RateLimit]) -> None:
         """`rateLimits` of exchangeInfo: the limits for every process of the host. Kinds that are not ours are passed

@@ -139,7 +139,7 @@ cdef class FastEncoder(RequestEncoder):
 
     cdef char* _until(self, char* p, OrderRequestRecord* asked, int64_t now_ns) except? NULL:
         """DeribitOMS._valid_until_ms, and the end."""
-        cdef int64_t until_ns = now_ns + <int64_t> self._clock.offset_ns + self.left_ns(asked, now_ns)
+        cdef int64_t until_ns = now_ns + self._clock.offset_ns + self.left_ns(asked, now_ns)
         p = cl_put(p, b',"valid_until":')
         p = cl_put_number(p, until_ns // _NS_PER_MS + 1)
         return cl_put(p, b"}}")

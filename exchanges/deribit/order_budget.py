@@ -21,7 +21,6 @@ from exchanges.deribit.order_messages import AccountLimits
 from exchanges.rate_limit import Bucket, Lane, RateBudget
 from shm.layout import RequestType
 from shm.limits import LimitCredits, LimitTable
-from shm.records import OrderRequest
 
 MATCHING: Final = "matching"
 CREDITS: Final = "credits"
@@ -55,15 +54,10 @@ class OrderBudget(RateBudget):
             MATCHING: self._matching(MATCHING_BURST, MATCHING_PER_S),
             CREDITS: LimitCredits(self._table, f"account {account} {CREDITS}", CREDITS_LIMIT, _SECOND // CREDITS_PER_S),
         }
-        super().__init__(buckets)
+        super().__init__(buckets, _COSTS)
 
     def _matching(self, burst: int, per_second: float) -> LimitCredits:
         return LimitCredits(self._table, f"account {self._account} {MATCHING}", burst, int(_SECOND / per_second))
-
-    def admit_request(self, request: OrderRequest, venue_time_ns: int) -> int:
-        """0: the request's cost is taken; else the venue time (ns) from which it may be tried."""
-        lane, costs = _COSTS[request.request_type]
-        return self.admit(lane, costs, venue_time_ns)
 
     def learn_limits(self, limits: AccountLimits) -> None:
         """Of the account's summary."""

@@ -21,7 +21,6 @@ from exchanges.grvt.error_codes import TOO_MANY
 from exchanges.rate_limit import Bucket, Lane, RateBudget
 from shm.layout import RequestType
 from shm.limits import LimitCredits, LimitTable
-from shm.records import OrderRequest
 
 CREATES: Final = "creates"
 CANCELS: Final = "cancels"
@@ -32,7 +31,7 @@ ASSUMED_PER_S: Final[Mapping[str, float]] = {CREATES: 20.0, CANCELS: 20.0, QUERI
 QUERY_BURST_S: Final = 4
 """A recovery asks a dozen things at once; in a minute it stays far below what anybody assumes (1,200)."""
 
-_LANES: Final[dict[int, tuple[Lane, dict[str, int]]]] = {
+_COSTS: Final[dict[int, tuple[Lane, dict[str, int]]]] = {
     RequestType.NEW: (Lane.NEW, {CREATES: 1}),
     RequestType.REPLACE: (Lane.NEW, {CREATES: 1, CANCELS: 1}),
     RequestType.CANCEL: (Lane.CANCEL, {CANCELS: 1}),
@@ -55,12 +54,7 @@ class OrderBudget(RateBudget):
             burst = max(1, int(rate * (QUERY_BURST_S if name == QUERIES else 1)))
             buckets[name] = LimitCredits(table, f"account {account} {name}", burst, int(_SECOND / rate))
             buckets[name].limit = burst  # the host's word may still say what the config said before
-        super().__init__(buckets)
-
-    def admit_request(self, request: OrderRequest, venue_time_ns: int) -> int:
-        """0: the request's cost is taken; else the venue time (ns) from which it may be tried."""
-        lane, costs = _LANES[request.request_type]
-        return self.admit(lane, costs, venue_time_ns)
+        super().__init__(buckets, _COSTS)
 
     def note(self, code: int, bucket: str, now_ns: int, asked_ns: int) -> None:
         """Learn from a reply. asked_ns: venue time at which the request left."""

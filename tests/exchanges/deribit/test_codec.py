@@ -163,7 +163,7 @@ def test_heartbeats_and_replies() -> None:
     )
     error = '{"code":10028,"message":"too_many_requests","data":null}'
     assert CODEC.decode(f'{{"id":7,"error":{error},"jsonrpc":"2.0",{times}}}'.encode()) == ControlReply(
-        7, "too_many_requests (10028)"
+        7, "too_many_requests (10028)", code=10028
     )
     assert CODEC.decode(b'{"id":"other","result":"ok"}') == ControlReply(None, result=b'"ok"')
 
