@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t
 from exchanges.order_store cimport InFlight, OrderStore
 from shm.counters cimport Histogram
 from shm.record cimport Record
+from shm.record_tail cimport RecordTail
 
 
 cdef class OrderMerger:
@@ -15,7 +16,8 @@ cdef class OrderMerger:
     cdef set _unsent
     cdef Record _event
     cdef public object settler
-    cdef readonly object recent_fills, lost_refusals
+    cdef readonly RecordTail recent_fills
+    cdef readonly object lost_refusals
 
     cpdef InFlight register(self, Record request, int64_t poll_time_ns)
     cpdef bint awaits(self, Record request) except -1

@@ -7,6 +7,7 @@ from exchanges.event_log import EventLog
 from exchanges.fill_ledger import FillLedger
 from exchanges.order_store import InFlight, Order, OrderStore
 from exchanges.risk_gate import RiskGate
+from shm.record_tail import RecordTail
 from shm.records import OrderEvent, OrderRequest
 
 MISSING_FILL_NS: Final[int]
@@ -28,7 +29,7 @@ class HistogramSink(Protocol):
 
 class OrderMerger:
     settler: Settler | None
-    recent_fills: deque[OrderEvent]
+    recent_fills: RecordTail[OrderEvent]
     lost_refusals: deque[OrderEvent]
     def __init__(
         self,

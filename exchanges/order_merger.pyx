@@ -26,6 +26,7 @@ from libc.string cimport memcpy
 from exchanges.order_store cimport InFlight, Order, OrderStore
 from shm.counters cimport Histogram
 from shm.record cimport Record
+from shm.record_tail cimport RecordTail
 from shm.records cimport OrderEventRecord, OrderRequestRecord
 
 from collections import deque
@@ -118,7 +119,7 @@ cdef class OrderMerger:
         """(order, request type, request id) -> order, request, when it is asked for."""
         self._event = OrderEvent()
         self.settler = None
-        self.recent_fills = deque(maxlen=RECENT_FILLS)
+        self.recent_fills = RecordTail(OrderEvent, RECENT_FILLS)
         """Fills as they were told, for a trader that may have dropped them while it asked for recovery."""
         self.lost_refusals = deque(maxlen=LOST_REFUSALS)
         """Refusals on this host that found the event ring full. They concern orders that nobody else knows, so only the
@@ -780,7 +781,7 @@ cdef class OrderMerger:
             in_flight.stamp(event)
         self._events.emit(event)
         if parts:
-            self.recent_fills.append(event.copy())
+            self.recent_fills.append(event)
         if said.receive_time_ns:
             self._event_publish.record(max(0, told.publish_time_ns - said.receive_time_ns))
 

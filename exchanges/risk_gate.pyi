@@ -1,15 +1,12 @@
 from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
-from typing import Final
 
 from exchanges.order_instruments import OrderInstrument
 from exchanges.order_store import Order, OrderStore
 from exchanges.risk_limits import RiskLimits
 from shm.layout import Reason
 from shm.records import OrderRequest
-
-RECENT_FILLS: Final[int]
 
 class GateState(IntEnum):
     NO_LIMITS = 0

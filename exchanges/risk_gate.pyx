@@ -23,7 +23,6 @@ from exchanges.rate_limit cimport TokenBucket
 from shm.record cimport Record
 from shm.records cimport OrderRequestRecord
 
-from collections import deque
 from enum import IntEnum
 
 from shm.layout import OrderType, Reason, Side
@@ -40,8 +39,8 @@ cdef extern from *:
     """
     int cl_product_above(int64_t a, int64_t b, int64_t c, int64_t high, uint64_t low) noexcept nogil
 
-RECENT_FILLS = 4096
-"""Fills kept for laying a position snapshot over: far more than fit between its request and its reply."""
+cdef enum:
+    _RECENT_FILLS = 4096        # kept for laying a position snapshot over: far more than fit between request and reply
 
 cdef int _BUY = Side.BUY, _SELL = Side.SELL, _MARKET = OrderType.MARKET
 # Bound once: looking a member up in its enumeration costs more than a comparison.
@@ -55,14 +54,31 @@ class GateState(IntEnum):
     TRIPPED = 3
 
 
+cdef struct _Fill:
+    int64_t time_ns, quantity       # the venue's time; signed
+
+
 cdef class _Position:
     cdef object net, seed_time_ns
     cdef bint seeded
-    cdef object recent          # (venue time, signed quantity)
+    cdef _Fill recent[_RECENT_FILLS]
+    cdef uint64_t fills             # that were ever noted
 
     def __init__(self):
         self.net = self.seed_time_ns = 0
-        self.recent = deque(maxlen=RECENT_FILLS)
+
+    cdef void note(self, int64_t time_ns, int64_t quantity) noexcept:
+        self.recent[self.fills % _RECENT_FILLS] = _Fill(time_ns, quantity)
+        self.fills += 1
+
+    cdef object since(self, int64_t time_ns):
+        """Sum of the fills after that time."""
+        cdef uint64_t index
+        total = 0
+        for index in range(min(self.fills, _RECENT_FILLS)):
+            if self.recent[index].time_ns > time_ns:
+                total += self.recent[index].quantity
+        return total
 
 
 cdef class _Scaled:
@@ -168,10 +184,7 @@ cdef class RiskGate:
     def seed(self, instrument_id, net, venue_time_ns):
         """The venue's position as of `venue_time_ns` (its own clock); fills after that are laid over it."""
         cdef _Position position = self._position(instrument_id)
-        position.net = net
-        for time_ns, quantity in position.recent:
-            if time_ns > venue_time_ns:
-                position.net += quantity
+        position.net = net + position.since(venue_time_ns)
         position.seed_time_ns = venue_time_ns
         position.seeded = True
         self._check_position(instrument_id, position)
@@ -179,7 +192,7 @@ cdef class RiskGate:
     def on_fill(self, instrument_id, side, quantity, venue_time_ns):
         signed = quantity if side == _BUY else -quantity
         cdef _Position position = self._position(instrument_id)
-        position.recent.append((venue_time_ns, signed))
+        position.note(venue_time_ns, signed)
         if position.seeded and venue_time_ns <= position.seed_time_ns:
             return  # the snapshot was taken after this trade
         position.net += signed

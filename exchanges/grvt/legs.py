@@ -26,7 +26,10 @@ from shm.records import OrderEvent
 LEG_SHIFT: Final = 24
 MOST_LEGS: Final = 256
 LARGEST_COUNTER: Final = (1 << LEG_SHIFT) - 1
+ENDED_ORDERS: Final = 4_096
+"""How many orders that have ended are remembered: late words come soon or never."""
 REMEMBERED: Final = 65_536
+"""How many are in all, whatever the venue says of them."""
 _LEG_BITS: Final = (MOST_LEGS - 1) << LEG_SHIFT
 _COUNTER_BITS: Final = (1 << 32) - 1
 
@@ -96,6 +99,7 @@ class Legs:
         self._standing: OrderedDict[int, Standing] = OrderedDict()
         self._watches: dict[int, LegWatch] = {}
         self._canceled: OrderedDict[int, None] = OrderedDict()
+        self._ended: OrderedDict[int, None] = OrderedDict()
 
     # --- cancels and replacements -----------------------------------------------------------------------------------
     def cancel(self, order_id: int) -> None:
@@ -141,6 +145,17 @@ class Legs:
     def stand(self, order_id: int, leg: int, before: int) -> None:
         """Leg `leg` is the present one."""
         _remember(self._standing, order_id, Standing(leg, before))
+
+    def end(self, order_id: int) -> None:
+        """The order as a whole has ended: what is known of the one that ended longest ago is forgotten, so that it does
+        not become ever more. Who hears of that one's legs again asks the venue (`UnknownLegs`)."""
+        if order_id not in self._standing and order_id not in self._canceled:
+            return
+        self._ended[order_id] = None
+        if len(self._ended) > ENDED_ORDERS:
+            oldest, _ = self._ended.popitem(last=False)
+            self._standing.pop(oldest, None)
+            self._canceled.pop(oldest, None)
 
     def wire_id(self, order_id: int) -> int:
         """The present leg's id. Raises ValueError."""

@@ -433,6 +433,8 @@ class OrderCodec:
             fact.reason = Reason.VENUE_REJECTED  # the venue names none: rejected all the same
         if wire and (leg_of(wire) or self.legs.watch_of(fact.client_order_id) is not None):
             self._count_for_the_order(fact, leg_of(wire), int(order.signature.expiration))
+        if wire and fact.order_state in TERMINAL_STATES:
+            self.legs.end(fact.client_order_id)
         return fact
 
     def _count_for_the_order(self, fact: OrderEvent, leg: int, expiration_ns: int) -> None:

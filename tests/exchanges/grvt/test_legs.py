@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchanges.grvt.legs import LARGEST_COUNTER, MOST_LEGS, REMEMBERED, Legs, LegWatch, leg_of, order_of, wire_id
+from exchanges.grvt.legs import (
+    ENDED_ORDERS,
+    LARGEST_COUNTER,
+    MOST_LEGS,
+    REMEMBERED,
+    Legs,
+    LegWatch,
+    leg_of,
+    order_of,
+    wire_id,
+)
 from shm.layout import EventType, OrderState, Reason, client_order_id, epoch_of, instance_of, strategy_of
 from shm.records import OrderEvent
 
@@ -97,3 +107,17 @@ async def test_a_watch_that_is_over_does_not_take_the_next_ones_place() -> None:
     assert (first.canceled, second.canceled) == (False, True)
     legs.forget_watch(OWN, second)
     assert legs.watch_of(OWN) is None
+
+
+def test_of_ended_orders_only_the_last_are_remembered() -> None:
+    legs = Legs()
+    orders = [OWN + number for number in range(ENDED_ORDERS + 10)]
+    for order in orders:
+        legs.cancel(order)
+        legs.stand(order, 1, 5)
+    legs.end(OWN - 1)  # of one leg and never canceled: there is nothing to forget
+    for order in orders:
+        legs.end(order)
+        legs.end(order)  # heard twice
+    assert [legs.known(order) for order in orders] == [False] * 10 + [True] * ENDED_ORDERS
+    assert [legs.is_canceled(order) for order in orders] == [False] * 10 + [True] * ENDED_ORDERS
