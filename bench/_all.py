@@ -44,6 +44,7 @@ PLAN: dict[str, tuple[list[str], float]] = {
     "decode_grvt": (["--blocks", "5"], 90.0),
     "order_path_deribit": (["--samples", "10000"], 90.0),
     "order_path_grvt": ([], 90.0),
+    "memory": ([], 150.0),
 }
 """Arguments and limit in seconds; every other bench runs with its own samples within LIMIT_S."""
 LIMIT_S = 90.0

@@ -81,7 +81,7 @@ def finish(place: Place) -> None:
         return not last
 
     try:
-        place.until(agree, "books agree", 15.0)
+        place.until(agree, "books agree")
     except Red:
         raise Red(last) from None
     check(place)
