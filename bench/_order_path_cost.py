@@ -13,8 +13,6 @@ import argparse
 import gc
 import json
 import os
-import re
-import subprocess
 import sys
 import tempfile
 import uuid
@@ -26,6 +24,7 @@ from typing import Any
 import _measure  # noqa: F401  (puts the source tree on the path)
 import numpy as np
 import uvloop
+from _callgrind import costliest, instructions
 from _order_path import SHAPES, WARM, Engine, Traded
 from order_path_binance import SECRET, ed25519_pem
 from order_path_binance import TRADED as BINANCE
@@ -109,18 +108,6 @@ def carry_out(way: str, count: int) -> list[int]:
             Segment.remove(segment.name)
 
 
-def under_callgrind(way: str, count: int, profile: Path) -> int:
-    """Instructions within on_request, of all orders."""
-    command = [
-        "valgrind", "--tool=callgrind", f"--toggle-collect={COUNTED}", f"--callgrind-out-file={profile}", "--quiet",
-        sys.executable, __file__, way, "--orders", str(count), "--inside",
-    ]  # fmt: skip
-    subprocess.run(command, check=True, env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONMALLOC": "pymalloc"})
-    found = re.search(r"^(?:totals|summary): (\d+)", profile.read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1])
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("way", choices=WAYS, nargs="?", default="deribit")
@@ -139,15 +126,10 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         profile = options.profile or Path(folder, "callgrind.out")
-        total = under_callgrind(options.way, options.orders, profile)
+        total = instructions(__file__, [options.way, "--orders", str(options.orders), "--inside"], COUNTED, profile)
         print(f"{options.way}: {total / options.orders:,.0f} instructions an order")
-        if options.functions:
-            annotated = subprocess.run(
-                ["callgrind_annotate", "--threshold=100", str(profile)], check=True, capture_output=True, text=True
-            ).stdout.splitlines()
-            begin = next(number for number, row in enumerate(annotated) if "file:function" in row)
-            for row in annotated[begin + 2 : begin + 2 + options.functions]:
-                print(row)
+        for row in costliest(profile, options.functions):
+            print(row)
     return 0
 
 

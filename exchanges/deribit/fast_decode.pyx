@@ -48,6 +48,28 @@ cdef enum:                      # kinds of frames, beside SURPRISE
     TRADES = 3
 
 
+cdef extern from *:
+    """
+    enum { CL_CHANGE = 1, CL_NEW = 2, CL_DELETE = 3 };
+
+    /* `change",`, `delete",` or `new",`, or 0: nothing of them. Whether a level changes or goes is not to be foretold; the
+     * two words have the same size, so which one it is decides no branch. */
+    static inline int cl_take_action(cl_cursor *c) {
+        if (c->end - c->p >= 8) {
+            int change = memcmp(c->p, "change\\",", 8) == 0, gone = memcmp(c->p, "delete\\",", 8) == 0;
+            if (change | gone) {
+                c->p += 8;
+                return CL_CHANGE + (CL_DELETE - CL_CHANGE) * gone;
+            }
+        }
+        return cl_take(c, "new\\",") ? CL_NEW : 0;
+    }
+    """
+    enum:
+        DELETE "CL_DELETE"
+    int cl_take_action(Cursor* c) noexcept nogil
+
+
 cdef struct Trade:
     uint64_t sequence
     int64_t time_ns
@@ -143,35 +165,27 @@ cdef inline bint _key_is_plain(const char* key, Py_ssize_t size) noexcept nogil:
 
 cdef bint _take_levels(Cursor* c, SymbolEntry* entry, Level* levels, Py_ssize_t* count) noexcept nogil:
     cdef Py_ssize_t n = 0
-    cdef bint deleted
-    if not cl_take(c, b'['):
+    cdef int action
+    if cl_take(c, b'[]'):
+        count[0] = 0
+        return True
+    if not cl_take(c, b'[["'):
         return False
-    if not cl_take(c, b']'):
-        while True:
-            if n == MAX_LEVELS or not cl_take(c, b'["'):
-                return False
-            deleted = False
-            if not (cl_take(c, b'change",') or cl_take(c, b'new",')):
-                if not cl_take(c, b'delete",'):
-                    return False
-                deleted = True
-            if not (
-                _take_number(c, entry.price_scale, &levels[n].price) and cl_take(c, b',')
-                and _take_number(c, entry.quantity_scale, &levels[n].quantity) and cl_take(c, b']')
-            ):
-                return False
-            if levels[n].price == 0:
-                return False
-            if deleted:
-                levels[n].quantity = 0
-            n += 1
-            if cl_take(c, b','):
-                continue
-            if cl_take(c, b']'):
-                break
+    while n < MAX_LEVELS:
+        action = cl_take_action(c)
+        if not (
+            action and _take_number(c, entry.price_scale, &levels[n].price) and cl_take(c, b',')
+            and _take_number(c, entry.quantity_scale, &levels[n].quantity)
+        ):
             return False
-    count[0] = n
-    return True
+        if levels[n].price == 0:
+            return False
+        levels[n].quantity &= -<int64_t> (action != DELETE)
+        n += 1
+        if not cl_take(c, b'],["'):
+            count[0] = n
+            return cl_take(c, b']]')
+    return False
 
 
 cdef class FrameScanner(Scanner):

@@ -23,7 +23,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp
 
 from exchanges.decimal_text cimport cl_scan_decimal
-from exchanges.frame_cursor cimport Cursor, cl_take, cl_take_integer, take_flag, take_text
+from exchanges.frame_cursor cimport Cursor, cl_take, cl_take_digits, cl_take_integer, take_flag, take_text
 from exchanges.frame_listener cimport FrameListener
 from exchanges.frame_scanner cimport MAX_LEVELS, SURPRISE, Scanner, pairs
 from exchanges.grvt.quote_sequencer cimport (
@@ -112,13 +112,10 @@ cdef inline bint _take_sequence(Cursor* c, uint64_t* sequence) noexcept nogil:
 
 cdef inline bint _take_nanoseconds(Cursor* c, int64_t* time_ns) noexcept nogil:
     """A string of at most 19 digits, and the quote behind it."""
-    cdef const char* start = c.p
-    cdef uint64_t value = 0
-    while c.p < c.end and b'0' <= c.p[0] <= b'9' and c.p - start < 19:
-        value = value * 10 + <uint64_t> (<uint8_t> c.p[0] - 48)
-        c.p += 1
+    cdef uint64_t value
+    cdef int digits = cl_take_digits(c, &value)
     time_ns[0] = <int64_t> value
-    return c.p > start and value <= _MAX_TIME_NS and cl_take(c, b'"')
+    return digits > 0 and value <= _MAX_TIME_NS and cl_take(c, b'"')
 
 
 cdef inline bint _skip_number(Cursor* c) noexcept nogil:
@@ -193,8 +190,6 @@ cdef class FrameScanner(Scanner):
         cdef Cursor c
         cdef Scanned* f = &self.found
         cdef bint lite = self.lite, whole = False
-        cdef const char* selector
-        cdef Py_ssize_t selector_size
         cdef int kind
         c.p, c.end = data, data + size
         if not cl_key(&c, lite, b'{"stream":"v1.', b'{"s":"v1.'):
@@ -212,10 +207,10 @@ cdef class FrameScanner(Scanner):
             if not whole and not cl_take(&c, b'd"'):
                 return SURPRISE
         if not (
-            cl_key(&c, lite, b',"selector":"', b',"s1":"') and take_text(&c, &selector, &selector_size)
+            cl_key(&c, lite, b',"selector":"', b',"s1":"') and self._selector(&c)
             and cl_key(&c, lite, b',"sequence_number":"', b',"sn":"') and _take_sequence(&c, &f.sequence)
             and cl_key(&c, lite, b',"feed":{"event_time":"', b',"f":{"et":"') and _take_nanoseconds(&c, &f.time_ns)
-            and self._instrument(&c, lite, selector, selector_size)
+            and self._instrument(&c, lite)
         ):
             return SURPRISE
         if kind == BOOK:
@@ -240,23 +235,32 @@ cdef class FrameScanner(Scanner):
             f.sequence = f.previous = 0
         return kind
 
-    cdef bint _instrument(self, Cursor* c, bint lite, const char* selector, Py_ssize_t selector_size) noexcept nogil:
-        """The instrument, which must be the one that the selector names."""
+    cdef bint _selector(self, Cursor* c) noexcept nogil:
+        """`<symbol>@..`, and the quote behind it."""
         cdef const char* name
         cdef Py_ssize_t size
-        cdef SymbolEntry* entry
-        if not cl_key(c, lite, b',"instrument":"', b',"i":"') or not take_text(c, &name, &size):
+        if not take_text(c, &name, &size):
             return False
-        entry = self.symbols.find(name, size)
-        if entry == NULL or selector_size <= size or selector[size] != b'@' or memcmp(selector, name, size) != 0:
-            return False
-        self.found.entry = entry
-        return _is_plain(selector + size, selector_size - size)
+        # What stands behind the last @ is not read, but bytes that are no JSON must not pass.
+        while size > 0 and name[size - 1] != b'@':
+            size -= 1
+            if not b' ' <= name[size] <= b'~':
+                return False
+        self.found.entry = self.symbols.find(name, size - 1)
+        return self.found.entry != NULL
 
-    cdef bint _quote(self, Cursor* c, bint lite) noexcept nogil:
-        cdef Scanned* f = &self.found
-        cdef SymbolEntry* entry = f.entry
-        f.bits = 0
+    cdef bint _instrument(self, Cursor* c, bint lite) noexcept nogil:
+        """The instrument, which must be the one that the selector names."""
+        cdef SymbolEntry* entry = self.found.entry
+        if not cl_key(c, lite, b',"instrument":"', b',"i":"'):
+            return False
+        if c.end - c.p < entry.size or memcmp(c.p, entry.symbol, entry.size) != 0:
+            return False
+        c.p += entry.size
+        return cl_take(c, b'"')
+
+    cdef bint _skip_other_prices(self, Cursor* c, bint lite) noexcept nogil:
+        """What a mini ticker may carry in front of the best bid."""
         if cl_key(c, lite, b',"mark_price":"', b',"mp":"') and not _skip_number(c):
             return False
         if cl_key(c, lite, b',"index_price":"', b',"ip":"') and not _skip_number(c):
@@ -266,6 +270,14 @@ cdef class FrameScanner(Scanner):
         if cl_key(c, lite, b',"last_size":"', b',"ls":"') and not _skip_number(c):
             return False
         if cl_key(c, lite, b',"mid_price":"', b',"mp1":"') and not _skip_number(c):
+            return False
+        return True
+
+    cdef bint _quote(self, Cursor* c, bint lite) noexcept nogil:
+        cdef Scanned* f = &self.found
+        cdef SymbolEntry* entry = f.entry
+        f.bits = 0
+        if c.end - c.p > 2 and c.p[2] != b'b' and not self._skip_other_prices(c, lite):
             return False
         if cl_key(c, lite, b',"best_bid_price":"', b',"bb":"'):
             f.bits |= BID_PRICE
@@ -334,15 +346,6 @@ cdef class FrameScanner(Scanner):
         if kind == SNAPSHOT:
             return BookSnapshot(symbol, f.sequence, f.time_ns, bids, asks)
         return BookDelta(symbol, f.sequence, f.sequence, f.previous, f.time_ns, bids, asks)
-
-
-cdef inline bint _is_plain(const char* text, Py_ssize_t size) noexcept nogil:
-    """ASCII that needs no look: the rest of a selector is not read, but bytes that are no JSON must not pass."""
-    cdef Py_ssize_t i
-    for i in range(size):
-        if not b' ' <= text[i] <= b'~':
-            return False
-    return True
 
 
 cdef class MarketListener(FrameListener):
