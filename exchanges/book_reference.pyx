@@ -8,6 +8,8 @@ its server stands behind it, and the server says by its heartbeat whether it is 
 Who calls it: risk_gate.pyx through `mid`, once an order (hence compiled); the engine's timer through `refresh`.
 """
 
+from libc.stdint cimport uint16_t
+
 from shm.record cimport Record
 from shm.records cimport BookRowRecord, ProcessRowRecord
 from shm.table cimport TableReader
@@ -16,6 +18,13 @@ from shm.layout import ROW_MASK
 from shm.records import BookRow, ProcessRow
 
 cdef unsigned int _ROW_MASK = ROW_MASK
+
+# All that is wanted of a row of 1.7 KB: `valid` and the counts (one word), best bid and best ask.
+cdef uint16_t[3] _WANTED
+cdef BookRowRecord _shape
+_WANTED[0] = <char*> &_shape.valid - <char*> &_shape
+_WANTED[1] = <char*> &_shape.bid_prices - <char*> &_shape
+_WANTED[2] = <char*> &_shape.ask_prices - <char*> &_shape
 
 
 cdef class BookReference:
@@ -48,7 +57,7 @@ cdef class BookReference:
         if not self._alive:
             return None
         if self._table is not None:
-            if not self._table.read(instrument_id & _ROW_MASK, book):
+            if not self._table.read_words(instrument_id & _ROW_MASK, book, _WANTED, 3):
                 return None
         elif not self._books.read(instrument_id & _ROW_MASK, book):
             return None

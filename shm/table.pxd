@@ -1,7 +1,10 @@
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 
 from shm.record cimport Record
 from shm.records cimport SegmentHeader
+
+cdef enum:
+    READ_WORDS = 8
 
 cdef class _MappedTable:
     cdef readonly object segment
@@ -30,3 +33,5 @@ cdef class Level:
 cdef class TableReader(_MappedTable):
     cdef uint64_t scratch[256]      # room for the largest record; a test compares
     cpdef bint read(self, uint64_t row, Record record) except -1
+    cdef bint read_words(self, uint64_t row, Record record, const uint16_t* offsets, int count) except -1
+    cdef int _fits(self, Record record) except -1
