@@ -26,7 +26,7 @@ from shm.records import OrderEvent
 LEG_SHIFT: Final = 24
 MOST_LEGS: Final = 256
 LARGEST_COUNTER: Final = (1 << LEG_SHIFT) - 1
-ENDED_ORDERS: Final = 4_096
+ENDED_ORDERS: Final = 1_024
 """How many orders that have ended are remembered: late words come soon or never."""
 REMEMBERED: Final = 65_536
 """How many are in all, whatever the venue says of them."""
