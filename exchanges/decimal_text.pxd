@@ -17,8 +17,9 @@ cdef extern from *:
 
     /* How many digits stand at p, at most 8, and the number that they spell. All 8 bytes must be readable.
      *
-     * All of them at once, without a branch on how many there are: from one number of a frame to the next the lengths
-     * differ, so a loop over the digits ends where the processor did not expect it, which costs more than the digits. */
+     * All of them at once, without a branch on how many there are: where the lengths differ from one number to the next, a
+     * loop over the digits ends where the processor did not expect it, which costs more than the digits. Where they are
+     * alike (a venue that pads its decimals) the loop is the faster one: it is foretold, and nothing waits for the count. */
     static inline int cl_eight_digits(const char *p, uint64_t *value) {
         uint64_t text, others;
         int count = 8;
@@ -39,7 +40,7 @@ cdef extern from *:
     /* Unsigned decimal text at p, at most up to end: digits, then maybe a point and digits. Stops at the first other
      * byte. Returns where it stopped, or NULL: no digit, a bare point, more than 18 significant digits with the scale
      * applied, or a non-zero digit below the scale. Reads nothing at or behind end. */
-    static const char *cl_scan_long_decimal(const char *p, const char *end, int scale, int64_t *mantissa) {
+    static inline const char *cl_scan_decimal(const char *p, const char *end, int scale, int64_t *mantissa) {
         const char *start = p;
         uint64_t value = 0;
         int fraction = 0;
@@ -70,8 +71,9 @@ cdef extern from *:
         return p;
     }
 
-    /* Nearly all numbers are short: up to 7 digits, a point, up to 7 digits, the last ones 0 where they are below the scale.
-     * These without a loop; NULL: it is none of them, or too near the end. The byte where it stops can be read. */
+    /* JSON numbers are written as short as they can be, so their lengths differ, and nearly all have up to 7 digits, a
+     * point and up to 7 digits, the last ones 0 where they are below the scale. These without a loop; NULL: it is none of
+     * them, or too near the end. The byte where it stops can be read. */
     static inline const char *cl_scan_short_decimal(const char *p, const char *end, int scale, int64_t *mantissa) {
         uint64_t whole, part;
         int digits, fraction = 1;
@@ -95,13 +97,8 @@ cdef extern from *:
         return stop + 1 + fraction;
     }
 
-    static inline const char *cl_scan_decimal(const char *p, const char *end, int scale, int64_t *mantissa) {
-        const char *stop = cl_scan_short_decimal(p, end, scale, mantissa);
-        return stop != NULL ? stop : cl_scan_long_decimal(p, end, scale, mantissa);
-    }
-
-    /* As cl_scan_decimal for an unsigned JSON number, which may have an exponent: digits, point, exponent in any legal mix, at most
-     * 18 significant digits. NULL also where JSON itself forbids the text (a leading zero, an empty exponent). */
+    /* As cl_scan_decimal for an unsigned JSON number, which may have an exponent: digits, point, exponent in any legal
+     * mix, at most 18 significant digits. NULL also where JSON itself forbids the text (a leading zero, an empty exponent). */
     static const char *cl_scan_exponent(const char *p, const char *end, int scale, int64_t *mantissa) {
         uint64_t value = 0;
         int fraction = 0, zeros = 0, exponent = 0, negative = 0, shift;
@@ -151,7 +148,7 @@ cdef extern from *:
         const char *stop = cl_scan_short_decimal(p, end, scale, mantissa);
         if (stop != NULL && (*stop | 0x20) != 'e' && (p[0] != '0' || p[1] == '.')) return stop;
         if (end - p > 1 && p[0] == '0' && (unsigned char)(p[1] - '0') < 10) return NULL;
-        stop = cl_scan_long_decimal(p, end, scale, mantissa);
+        stop = cl_scan_decimal(p, end, scale, mantissa);
         if (stop != NULL && (stop == end || (*stop | 0x20) != 'e')) return stop;
         return cl_scan_exponent(p, end, scale, mantissa);
     }
